@@ -1,0 +1,2 @@
+//! placeholder replaced by ARCHITECTURE.md once it exists
+pub mod types;

@@ -1,0 +1,10 @@
+//! The nouns that every layer shares: ids, time, and the words of an ask.
+//!
+//! Deliberately absent: anything that does something. These types are made, compared and printed; judging, signing
+//! and storing belong to the layers above.
+
+pub mod ask;
+pub mod clock;
+pub mod decision;
+pub mod endpoint;
+pub mod id;
