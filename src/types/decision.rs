@@ -41,6 +41,8 @@ pub enum Code {
     Grant,
     /// `policy.endpoint`: the policy lists endpoints and this is none of them.
     Endpoint,
+    /// `clock.jump`: the wall clock jumped, so a signature would carry a wrong time.
+    ClockJump,
 }
 
 impl Code {
@@ -54,6 +56,7 @@ impl Code {
             Code::EndpointUnknown => "policy.endpoint_unknown",
             Code::Grant => "policy.grant",
             Code::Endpoint => "policy.endpoint",
+            Code::ClockJump => "clock.jump",
         }
     }
 }

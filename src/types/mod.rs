@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod clock;
+pub mod credential;
 pub mod decision;
 pub mod endpoint;
 pub mod id;

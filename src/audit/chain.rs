@@ -1,0 +1,53 @@
+//! The chain: every row's head is a MAC over the head before it and the row's own text.
+//!
+//! `h_n = HMAC-SHA-256(K_audit, enc(vault_id, n, h_{n-1}, body))` with 32 zero bytes before the first row. Who can
+//! write the file but has no key can neither change, drop, insert nor reorder a row without the next head being wrong.
+
+use crate::crypto::mac;
+use crate::types::id::Id;
+
+/// A point on the chain: after row `seq` the head is `head`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The row's sequence number; 0 before the first row.
+    pub seq: u64,
+    /// The chain value after that row.
+    pub head: [u8; 32],
+}
+
+impl Link {
+    /// The point before the first row.
+    pub const START: Link = Link { seq: 0, head: [0; 32] };
+
+    /// The point after one more row with this text.
+    pub fn next(self, audit_key: &[u8; 32], vault_id: &Id, body: &str) -> Link {
+        let seq = self.seq + 1;
+        Link { seq, head: mac::chain_link(audit_key, vault_id, seq, &self.head, body.as_bytes()) }
+    }
+
+    /// The point after a stored row, or `None` when the row does not follow from this one: another sequence number,
+    /// another text, or another head.
+    pub fn follow(self, audit_key: &[u8; 32], vault_id: &Id, seq: u64, head: &[u8], body: &str) -> Option<Link> {
+        let next = self.next(audit_key, vault_id, body);
+        (next.seq == seq && mac::equal(&next.head, head)).then_some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+    const VAULT: Id = Id([1; 16]);
+
+    #[test]
+    fn a_changed_moved_or_missing_row_does_not_follow() {
+        let one = Link::START.next(&KEY, &VAULT, "one");
+        let two = one.next(&KEY, &VAULT, "two");
+        assert_eq!(one.follow(&KEY, &VAULT, 2, &two.head, "two"), Some(two));
+        assert_eq!(one.follow(&KEY, &VAULT, 2, &two.head, "twO"), None);
+        assert_eq!(one.follow(&KEY, &VAULT, 3, &two.head, "two"), None);
+        assert_eq!(Link::START.follow(&KEY, &VAULT, 2, &two.head, "two"), None);
+        assert_eq!(one.follow(&[8; 32], &VAULT, 2, &two.head, "two"), None);
+    }
+}

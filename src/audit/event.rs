@@ -1,0 +1,207 @@
+//! What a ledger row says. Never a secret, a header, a token, or text that a bot made up: a name stands in a row only
+//! when the vault knows it, and a request stands there as the endpoint that the recipe lists and as hashes.
+
+use crate::types::clock::Now;
+use crate::types::endpoint::{Effect, Endpoint, Grant};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A row: when, and what.
+#[derive(Debug, Serialize)]
+pub struct Row<'a> {
+    /// Wall time, RFC 3339 with milliseconds.
+    pub time: String,
+    /// Milliseconds since boot: orders rows even when the wall clock is set.
+    pub boot_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event<'a>,
+}
+
+/// What happened.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// A decision on an ask.
+    Sign(Signature<'a>),
+    /// The vault was made.
+    Init,
+    /// The vault was unlocked.
+    Unlock {
+        /// The slot that opened.
+        slot: u32,
+        /// Attempts that failed since the last unlock.
+        failed_attempts: u32,
+        /// Whether an older database than the anchor remembers was accepted.
+        accepted_rollback: bool,
+    },
+    /// The vault was locked.
+    Lock {
+        /// Why: `asked` or `shutdown`.
+        why: &'static str,
+    },
+    /// The password was changed.
+    PasswordChange {
+        /// The slot that carries it now.
+        slot: u32,
+    },
+    /// A way to unlock was added or removed.
+    Slot {
+        /// `add` or `remove`.
+        action: Action,
+        /// The slot.
+        slot: u32,
+        /// `password`, `recovery` or `key-file`.
+        kind: &'static str,
+    },
+    /// A credential changed.
+    Credential {
+        /// What was done.
+        action: Action,
+        /// Its name.
+        credential: &'a str,
+    },
+    /// A bot changed.
+    Bot {
+        /// What was done.
+        action: Action,
+        /// Its name.
+        bot: &'a str,
+    },
+    /// A policy changed.
+    Policy {
+        /// What was done.
+        action: Action,
+        /// Its name.
+        policy: &'a str,
+        /// Its version after the change.
+        version: u64,
+    },
+    /// A backup was made.
+    Backup,
+    /// The vault was restored from a backup.
+    Restore {
+        /// The state version that was restored.
+        state_version: u64,
+    },
+    /// Requests that were refused before an ask was known, added up over a minute.
+    Refused {
+        /// Who: `tcp` or `uid N`.
+        peer: &'a str,
+        /// How many by code.
+        counts: &'a BTreeMap<String, u64>,
+    },
+}
+
+/// What an admin did to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Made it.
+    Add,
+    /// Changed it.
+    Edit,
+    /// Gave it new secrets or a new token.
+    Rotate,
+    /// Ended its token.
+    Revoke,
+    /// Took it out.
+    Remove,
+    /// Made or replaced it.
+    Set,
+}
+
+/// A decision on an ask.
+#[derive(Debug, Serialize)]
+pub struct Signature<'a> {
+    /// `allow` or `deny`.
+    pub decision: &'static str,
+    /// The denial's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// The bot's name.
+    pub bot: &'a str,
+    /// The peer's user id, on a Unix socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The credential, when it is one of the bot's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<&'a str>,
+    /// The endpoint, when the recipe lists it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The endpoint's grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Grant>,
+    /// What it does to the order book.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// SHA-256 of the path with its query, hexadecimal.
+    pub path_sha256: String,
+    /// SHA-256 of the body, hexadecimal; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_sha256: Option<String>,
+    /// The policy that judged, `name@version`.
+    pub policy: &'a str,
+}
+
+impl<'a> Signature<'a> {
+    /// The same row with the endpoint that was read from the ask.
+    pub fn at(self, endpoint: &Endpoint) -> Signature<'a> {
+        Signature {
+            endpoint: Some(endpoint.to_string()),
+            grant: Some(endpoint.grant),
+            effect: Some(endpoint.effect),
+            ..self
+        }
+    }
+}
+
+/// The row's text: what the chain covers and the ledger keeps.
+pub fn to_body(now: Now, event: Event<'_>) -> String {
+    let row = Row { time: now.wall.to_string(), boot_ms: now.boot_ms, event };
+    serde_json::to_string(&row).expect("rows are plain data: strings, numbers and maps with string keys")
+}
+
+/// What the vault itself reads back from a row: who used which credential, and when.
+#[derive(Debug, Deserialize)]
+pub struct Used {
+    /// RFC 3339.
+    pub time: String,
+    /// The kind of row.
+    pub event: String,
+    /// `allow` or `deny` on a decision.
+    #[serde(default)]
+    pub decision: Option<String>,
+    /// The bot.
+    #[serde(default)]
+    pub bot: Option<String>,
+    /// The credential.
+    #[serde(default)]
+    pub credential: Option<String>,
+}
+
+impl Used {
+    /// Reads a row's text.
+    pub fn parse(body: &str) -> Option<Used> {
+        serde_json::from_str(body).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::clock::UnixMs;
+
+    #[test]
+    fn a_row_reads_as_one_flat_object() {
+        let now = Now { wall: UnixMs(1_700_000_000_123), boot_ms: 5 };
+        let body = to_body(now, Event::Credential { action: Action::Add, credential: "main" });
+        assert_eq!(
+            body,
+            r#"{"time":"2023-11-14T22:13:20.123Z","boot_ms":5,"event":"credential","action":"add","credential":"main"}"#
+        );
+        let used = Used::parse(&body).unwrap();
+        assert_eq!((used.event.as_str(), used.credential.as_deref()), ("credential", Some("main")));
+    }
+}

@@ -1,0 +1,125 @@
+//! Hashes, message authentication, and the one way in which items become bytes before either.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::types::id::Id;
+
+/// The items one after the other, each behind its length in bytes as a big-endian `u32`.
+///
+/// Injective: two different lists never give the same bytes, which plain concatenation cannot say.
+pub fn enc(items: &[&[u8]]) -> Vec<u8> {
+    // Reserved in full: a buffer that grew would leave copies of secret items behind.
+    let mut bytes = Vec::with_capacity(items.iter().map(|item| 4 + item.len()).sum());
+    for item in items {
+        let length = u32::try_from(item.len()).expect("items are ids, headers, rows and bodies, all far below 4 GiB");
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(item);
+    }
+    bytes
+}
+
+/// The items of an encoding, or `None` for bytes that [`enc`] would not write.
+pub fn dec(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut items = Vec::new();
+    while !bytes.is_empty() {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (item, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        items.push(item);
+        bytes = rest;
+    }
+    Some(items)
+}
+
+/// HMAC-SHA-256 (RFC 2104) over the parts as if they were one message.
+///
+/// Parts are not separated: give [`enc`] of them where their borders matter.
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
+
+/// SHA-256 (FIPS 180-4) over the parts as if they were one message.
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
+}
+
+/// Whether two values are equal, in a time that depends on their lengths only. Different lengths are unequal.
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
+
+/// The head of the ledger after one more row: HMAC under the audit key over enc(vault id, sequence, previous, body).
+///
+/// The head before the first row is 32 zero bytes; `body` is the row's JSON text exactly as stored.
+pub fn chain_link(audit_key: &[u8; 32], vault_id: &Id, sequence: u64, previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
+    hmac_sha256(audit_key, &[&enc(&[vault_id.as_bytes(), &sequence.to_be_bytes(), previous, body])])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::crypto::known_answers::{KnownAnswers, hex};
+
+    #[test]
+    fn enc_puts_a_length_before_each_item() {
+        assert_eq!(enc(&[b"ab", b"", b"c"]), b"\0\0\0\x02ab\0\0\0\0\0\0\0\x01c");
+        assert_eq!(enc(&[]), b"");
+        assert_ne!(enc(&[b"a", b"bc"]), enc(&[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn enc_never_moves_while_it_grows() {
+        let bytes = enc(&[&[1; 100], &[2; 1000]]);
+        assert_eq!(bytes.capacity(), bytes.len());
+    }
+
+    #[test]
+    fn hmac_is_that_of_rfc_4231() {
+        // Test case 2, in one part and in several.
+        let expected = hex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_eq!(hmac_sha256(b"Jefe", &[b"what do ya want for nothing?"]), expected[..]);
+        assert_eq!(hmac_sha256(b"Jefe", &[b"what do ya want ", b"", b"for nothing?"]), expected[..]);
+    }
+
+    #[test]
+    fn sha256_is_that_of_fips_180() {
+        let expected = hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(sha256(&[b"a", b"bc"]), expected[..]);
+    }
+
+    #[test]
+    fn equal_means_all_bytes_and_the_length() {
+        assert!(equal(b"abc", b"abc"));
+        assert!(!equal(b"abc", b"abd"));
+        assert!(!equal(b"abc", b"ab"));
+        assert!(equal(b"", b""));
+    }
+
+    #[test]
+    fn the_chain_has_the_known_heads() {
+        let known = KnownAnswers::load();
+        let audit_key = hex(&known.subkeys["audit"]).try_into().unwrap();
+        let mut head = [0; 32];
+        for row in &known.audit {
+            head = chain_link(&audit_key, &known.vault_id(), row.sequence, &head, &hex(&row.body));
+            assert_eq!(head, hex(&row.head)[..], "row {}", row.sequence);
+        }
+    }
+
+    #[test]
+    fn a_chain_link_depends_on_everything_it_covers() {
+        let vault = Id([1; 16]);
+        let link = chain_link(&[0; 32], &vault, 1, &[0; 32], b"body");
+        assert_ne!(link, chain_link(&[1; 32], &vault, 1, &[0; 32], b"body"));
+        assert_ne!(link, chain_link(&[0; 32], &Id([2; 16]), 1, &[0; 32], b"body"));
+        assert_ne!(link, chain_link(&[0; 32], &vault, 2, &[0; 32], b"body"));
+        assert_ne!(link, chain_link(&[0; 32], &vault, 1, &[1; 32], b"body"));
+        assert_ne!(link, chain_link(&[0; 32], &vault, 1, &[0; 32], b"body "));
+    }
+}

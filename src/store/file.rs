@@ -1,0 +1,153 @@
+//! Files and directories of a vault: where they are, and how they are made so that nobody else can read or plant them.
+
+use crate::store::StoreError;
+use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Where a vault keeps its files.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The state directory, 0700.
+    pub state_dir: PathBuf,
+    /// The anchor's directory, 0700.
+    pub anchor_dir: PathBuf,
+}
+
+impl Paths {
+    /// The SQLite database.
+    pub fn database(&self) -> PathBuf {
+        self.state_dir.join("vault.db")
+    }
+
+    /// The count of failed unlocks.
+    pub fn attempts(&self) -> PathBuf {
+        self.state_dir.join("attempts")
+    }
+
+    /// The file whose lock says that a daemon holds the vault.
+    pub fn lock(&self) -> PathBuf {
+        self.state_dir.join("daemon.lock")
+    }
+
+    /// The anchor.
+    pub fn anchor(&self) -> PathBuf {
+        self.anchor_dir.join("anchor")
+    }
+}
+
+/// Says what was being done when the file system refused.
+pub fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreError {
+    let what = what.into();
+    move |source| StoreError::File { what, source }
+}
+
+/// Makes a directory with mode 0700 if it is not there; refuses one that others may enter or that is a symbolic link.
+///
+/// # Errors
+/// The system's refusal, or permissions that are too wide.
+pub fn private_dir(path: &Path) -> Result<(), StoreError> {
+    if path.symlink_metadata().is_err() {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(path).map_err(failed(format!("cannot make the directory {}", path.display())))?;
+    }
+    let about = path.symlink_metadata().map_err(failed(format!("cannot look at {}", path.display())))?;
+    let refuse = |why: &str| {
+        let what = format!("{} {why}", path.display());
+        Err(StoreError::File { what, source: io::ErrorKind::PermissionDenied.into() })
+    };
+    if !about.is_dir() {
+        return refuse("is not a directory");
+    }
+    match about.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => refuse("may be entered by others; run chmod 700 on it"),
+    }
+}
+
+/// Makes a new file with mode 0600 and this content, synced, never through a symbolic link and never over another
+/// file. The directory is synced too.
+///
+/// # Errors
+/// The system's refusal.
+pub fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = create_new(path)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    sync_parent(path)
+}
+
+/// Makes a new, empty file with mode 0600: never through a symbolic link, never over another file.
+///
+/// # Errors
+/// The system's refusal.
+pub fn create_new(path: &Path) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?))
+}
+
+/// Replaces a file whole: the reader sees the old content or the new, also after a crash.
+///
+/// # Errors
+/// The system's refusal.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let next = path.with_extension("next");
+    match std::fs::remove_file(&next) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => write_new(&next, content)?,
+    }
+    std::fs::rename(&next, path)?;
+    sync_parent(path)
+}
+
+/// Gives a finished file its name, unless something already has it.
+///
+/// # Errors
+/// `AlreadyExists`, or the system's refusal.
+pub fn publish(from: &Path, to: &Path) -> io::Result<()> {
+    rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, RenameFlags::NOREPLACE)?;
+    sync_parent(to)
+}
+
+/// Makes the names in a file's directory durable.
+///
+/// # Errors
+/// The system's refusal.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+/// Takes the lock that a daemon holds for as long as it lives; `None` when another has it.
+///
+/// # Errors
+/// The lock file can't be made or opened.
+pub fn lock(path: &Path) -> Result<Option<OwnedFd>, StoreError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600));
+    let lock = opened.map_err(|errno| failed(format!("cannot open {}", path.display()))(errno.into()))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(lock)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(failed(format!("cannot lock {}", path.display()))(errno.into())),
+    }
+}
+
+/// Gives files to whom a directory belongs: root's `init` must not leave files that the daemon's user can't open.
+///
+/// # Errors
+/// The system's refusal.
+pub fn give_to_owner_of(dir: &Path, files: &[PathBuf]) -> io::Result<()> {
+    let owner = std::fs::metadata(dir)?;
+    if !rustix::process::geteuid().is_root() || owner.uid() == 0 {
+        return Ok(());
+    }
+    for file in files.iter().filter(|file| file.exists()) {
+        std::os::unix::fs::lchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! All SQL, and the files of a vault. Layers above see rows as types and never a statement.
+//!
+//! ```text
+//! connection   one SQLite file, opened the strict way; its schema
+//! record       sealed records and slots, row by row
+//! state        the one row that says what all others must be
+//! anchor       the state row's witness, in another directory
+//! writer       one transaction at a time, and what must be true between them
+//! ledger       the queue, group commit, permits
+//! first        what a new database holds
+//! attempts     failed unlocks, counted while no key exists
+//! ```
+//!
+//! Deliberately absent: what a record means (the vault opens it), and any decision.
+
+pub mod anchor;
+pub mod attempts;
+pub mod connection;
+pub mod file;
+pub mod first;
+pub mod ledger;
+pub mod record;
+pub mod state;
+pub mod writer;
+
+use crate::types::id::Id;
+use thiserror::Error;
+
+/// Why the files of a vault are refused. Each names the object; nothing was changed.
+#[derive(Debug, Error)]
+pub enum IntegrityError {
+    /// The file is no SQLite database, or a damaged one.
+    #[error("the vault's database is damaged: {0}")]
+    Corrupt(&'static str),
+    /// A table, trigger, view or index that this version did not make.
+    #[error("the database's schema is not this version's: {0}")]
+    Schema(String),
+    /// A record that does not open under its own identity.
+    #[error("the record {id} in table `{table}` was changed outside the vault")]
+    Tampered {
+        /// The table.
+        table: &'static str,
+        /// The record.
+        id: Id,
+    },
+    /// Rows were added, removed or replaced.
+    #[error("{0} does not match the vault's state row")]
+    Manifest(&'static str),
+    /// The database is older than the anchor remembers.
+    #[error(
+        "the database is at state version {database} and ledger row {database_row}, but the anchor remembers {anchor} and {anchor_row}"
+    )]
+    Rollback {
+        /// The database's state version.
+        database: u64,
+        /// The database's last ledger row.
+        database_row: u64,
+        /// The anchor's state version.
+        anchor: u64,
+        /// The anchor's ledger row.
+        anchor_row: u64,
+    },
+    /// The anchor is missing or neither of its slots verifies.
+    #[error("the anchor {0}")]
+    Anchor(&'static str),
+    /// A ledger row that does not follow from the one before.
+    #[error("the ledger is broken at row {seq}")]
+    Audit {
+        /// The first row that does not follow.
+        seq: u64,
+    },
+}
+
+/// Why the store could not do something just now.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// SQLite said so. The text stays inside.
+    #[error("the database could not be read or written")]
+    Database(#[from] rusqlite::Error),
+    /// The file system said so.
+    #[error("{what}")]
+    File {
+        /// What was being done, with the path.
+        what: String,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The files are not what they must be.
+    #[error(transparent)]
+    Integrity(#[from] IntegrityError),
+}
+
+/// How much an acknowledged ledger row survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Power loss: every commit is synced to the disk.
+    #[default]
+    Full,
+    /// The end of the process, not of power. Changes of state are synced all the same.
+    Process,
+}

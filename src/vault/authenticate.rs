@@ -1,0 +1,50 @@
+//! Where a token is checked: one answer for every kind of failure, after the same work.
+
+use crate::crypto::mac;
+use crate::types::clock::UnixMs;
+use crate::types::id::Id;
+use crate::vault::Vault;
+use crate::vault::bot::Bot;
+use crate::vault::state::State;
+use crate::vault::token::parse_token;
+
+/// Why a caller is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotLetIn {
+    /// The vault is locked: said before a token is looked at, so it says nothing about any.
+    #[error("the vault is locked")]
+    Locked,
+    /// No token, no such token, a revoked or expired one, or the wrong user.
+    #[error("the token was not accepted")]
+    Failed,
+}
+
+/// Checks a bearer token. `uid` is the peer's user id on a Unix socket, none on TCP, where a bot that is bound to user
+/// ids is refused.
+///
+/// A well-formed token costs the same work whatever is wrong with it: some bot's hash is always compared, and nothing
+/// is asked about it before.
+///
+/// # Errors
+/// [`NotLetIn`].
+pub fn authenticate(vault: &Vault, token: Option<&str>, uid: Option<u32>) -> Result<Id, NotLetIn> {
+    let now = vault.setup.clock.now().wall;
+    let mut state = vault.state();
+    let State::Unlocked(unlocked) = &mut *state else { return Err(NotLetIn::Locked) };
+    let (id, hash) = token.and_then(parse_token).ok_or(NotLetIn::Failed)?;
+    let (found, entry) = unlocked.bots.nearest(&id).ok_or(NotLetIn::Failed)?;
+    let known = mac::equal(found.as_bytes(), id.as_bytes());
+    let same = mac::equal(&entry.bot.token_hash, &hash);
+    if !(known & same & may_come_in(&entry.bot, uid, now)) {
+        return Err(NotLetIn::Failed);
+    }
+    entry.last_seen = Some(now);
+    Ok(id)
+}
+
+/// Whether a bot's token works at all, now, for this peer.
+pub fn may_come_in(bot: &Bot, uid: Option<u32>, now: UnixMs) -> bool {
+    let uid_fits = bot.uids.is_empty() || uid.is_some_and(|uid| bot.uids.contains(&uid));
+    let in_time = bot.expires.is_none_or(|expires| now < expires);
+    !bot.revoked & uid_fits & in_time
+}

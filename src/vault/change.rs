@@ -1,0 +1,84 @@
+//! How every admin action runs: one at a time, prepared under the lock, durable before it is believed.
+
+use crate::audit::event::{Event, to_body};
+use crate::store::ledger::{Change, Entry};
+use crate::types::clock::Now;
+use crate::vault::state::{State, Unlocked};
+use crate::vault::{AdminError, Vault};
+
+/// What an action wants to write.
+pub struct Prepared<T> {
+    /// The row's text.
+    pub body: String,
+    /// What changes in the tables.
+    pub changes: Vec<Change>,
+    /// What the action answers.
+    pub answer: T,
+}
+
+impl<T> Prepared<T> {
+    /// An action with its event.
+    pub fn new(now: Now, event: Event<'_>, changes: Vec<Change>, answer: T) -> Prepared<T> {
+        Prepared { body: to_body(now, event), changes, answer }
+    }
+}
+
+impl Vault {
+    /// Runs an action: `prepare` looks at the vault and says what to write; once that is durable, `publish` makes it
+    /// true in memory.
+    ///
+    /// # Errors
+    /// `prepare`'s refusal; [`AdminError::Locked`]; [`AdminError::Unavailable`] when it could not be made durable, and
+    /// then nothing has changed.
+    pub(crate) fn change<T>(
+        &self,
+        prepare: impl FnOnce(&Unlocked, Now) -> Result<Prepared<T>, AdminError>,
+        publish: impl FnOnce(&mut Unlocked, &T),
+    ) -> Result<T, AdminError> {
+        let _one_at_a_time = self.admin.lock();
+        let now = self.setup.clock.now();
+        let (ledger, ticket, answer) = {
+            let state = self.state();
+            let State::Unlocked(unlocked) = &*state else { return Err(AdminError::Locked) };
+            let prepared = prepare(unlocked, now)?;
+            let entry = Entry { body: prepared.body, opens: None };
+            let ticket = unlocked.ledger.enqueue(now.wall, vec![entry], prepared.changes);
+            (unlocked.ledger.clone(), ticket, prepared.answer)
+        };
+        ledger.settle(ticket).map_err(|_| AdminError::Unavailable)?;
+        if let State::Unlocked(unlocked) = &mut *self.state() {
+            publish(unlocked, &answer);
+        }
+        Ok(answer)
+    }
+
+    /// Runs an action that must not wait for the disk to be true: `apply` changes memory at once, under the lock, and
+    /// says what to write.
+    ///
+    /// # Errors
+    /// `apply`'s refusal; [`AdminError::AppliedInMemory`] when the row could not be written.
+    pub(crate) fn change_at_once<T>(
+        &self,
+        apply: impl FnOnce(&mut Unlocked, Now) -> Result<Prepared<T>, AdminError>,
+    ) -> Result<T, AdminError> {
+        let now = self.setup.clock.now();
+        let (ledger, ticket, answer) = {
+            let mut state = self.state();
+            let State::Unlocked(unlocked) = &mut *state else { return Err(AdminError::Locked) };
+            let prepared = apply(unlocked, now)?;
+            let entry = Entry { body: prepared.body, opens: None };
+            let ticket = unlocked.ledger.enqueue(now.wall, vec![entry], prepared.changes);
+            (unlocked.ledger.clone(), ticket, prepared.answer)
+        };
+        ledger.settle(ticket).map_err(|_| AdminError::AppliedInMemory)?;
+        Ok(answer)
+    }
+
+    /// Writes a ledger row that changes nothing else.
+    ///
+    /// # Errors
+    /// [`AdminError::Locked`], [`AdminError::Unavailable`].
+    pub(crate) fn note(&self, event: Event<'_>) -> Result<(), AdminError> {
+        self.change(|_, now| Ok(Prepared::new(now, event, Vec::new(), ())), |_, ()| ())
+    }
+}

@@ -1,0 +1,114 @@
+//! What an unlocked vault holds in memory. Exchange secrets are not among it: they stay sealed in the keyring.
+
+use crate::policy::Policy;
+use crate::recipe::Recipe;
+use crate::store::ledger::Ledger;
+use crate::types::clock::UnixMs;
+use crate::types::id::Id;
+use crate::vault::bot::Bot;
+use crate::vault::clock_guard::ClockGuard;
+use crate::vault::credential::Card;
+use crate::vault::keyring::{Keyring, SealedCredential};
+use crate::vault::roster::Roster;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Locked, or unlocked with everything that means.
+pub enum State {
+    /// No key is in memory.
+    Locked,
+    /// Bots may sign.
+    Unlocked(Box<Unlocked>),
+}
+
+/// An unlocked vault's memory. Verified once at unlock; from then on this is the truth and not the file.
+pub struct Unlocked {
+    /// The ledger, shared with whoever waits for it.
+    pub ledger: Arc<Ledger>,
+    /// What opens records.
+    pub keyring: Keyring,
+    /// Credentials by id.
+    pub credentials: HashMap<Id, Credential>,
+    /// Bots by id, which is what a token names.
+    pub bots: Roster,
+    /// Policies by id.
+    pub policies: HashMap<Id, PolicyEntry>,
+    /// Watches the wall clock.
+    pub clock_guard: ClockGuard,
+    /// What those without a policy of their own get.
+    pub read_only: Arc<PolicyEntry>,
+}
+
+/// A credential: its card in the clear, its secrets sealed.
+pub struct Credential {
+    /// What may be shown.
+    pub card: Card,
+    /// How often it was written.
+    pub version: u64,
+    /// Card and secrets, sealed.
+    pub sealed: SealedCredential,
+    /// How its exchange signs.
+    pub recipe: Arc<Recipe>,
+    /// When it last signed.
+    pub last_used: Option<UnixMs>,
+}
+
+/// A bot.
+pub struct BotEntry {
+    /// Its record.
+    pub bot: Bot,
+    /// How often it was written.
+    pub version: u64,
+    /// When it last asked, since the unlock.
+    pub last_seen: Option<UnixMs>,
+}
+
+/// A policy with its name and text.
+#[derive(Clone, Debug)]
+pub struct PolicyEntry {
+    /// Its name.
+    pub name: String,
+    /// How often it was set.
+    pub version: u64,
+    /// What it means.
+    pub policy: Policy,
+    /// The text it was read from.
+    pub text: String,
+    /// `name@version`, as ledger rows say it.
+    pub label: String,
+}
+
+impl PolicyEntry {
+    /// A policy under its name.
+    pub fn new(name: String, version: u64, policy: Policy, text: String) -> PolicyEntry {
+        let label = format!("{name}@{version}");
+        PolicyEntry { name, version, policy, text, label }
+    }
+}
+
+impl Unlocked {
+    /// The credential of that name.
+    pub fn credential_named(&self, name: &str) -> Option<(Id, &Credential)> {
+        self.credentials.iter().find(|(_, credential)| credential.card.name == name).map(|(id, found)| (*id, found))
+    }
+
+    /// The bot of that name.
+    pub fn bot_named(&self, name: &str) -> Option<(Id, &BotEntry)> {
+        self.bots.iter().find(|(_, entry)| entry.bot.name == name).map(|(id, found)| (*id, found))
+    }
+
+    /// The policy of that name.
+    pub fn policy_named(&self, name: &str) -> Option<(Id, &PolicyEntry)> {
+        self.policies.iter().find(|(_, entry)| entry.name == name).map(|(id, found)| (*id, found))
+    }
+
+    /// The policy that judges a bot. A policy that is gone allows nothing that reading-only does not.
+    pub fn policy_of(&self, bot: &Bot) -> &PolicyEntry {
+        bot.policy.and_then(|id| self.policies.get(&id)).unwrap_or(&self.read_only)
+    }
+
+    /// Credentials in the order of their names.
+    pub fn credentials_by_name(&self) -> BTreeMap<&str, &Credential> {
+        self.credentials.values().map(|credential| (credential.card.name.as_str(), credential)).collect()
+    }
+}

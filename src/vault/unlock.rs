@@ -1,0 +1,356 @@
+//! From a password to an unlocked vault.
+//!
+//! ```text
+//! back-off?  ─▶ slots: bounds, before memory is taken ─▶ count the attempt (synced) ─▶ Argon2id, one at a time
+//!   ─▶ commitment, then the wrapped key ─▶ subkeys into locked memory
+//!   ─▶ schema, state row, manifest, anchor, ledger ─▶ every record opened ─▶ the index in memory
+//!   ─▶ a ledger row about it ─▶ unlocked
+//! ```
+//! Until the last step nothing can sign, and any doubt leaves the vault locked and the files as they were.
+
+use crate::audit::event::{Event, Used, to_body};
+use crate::crypto::keys::{self, VaultKey};
+use crate::crypto::recovery::RecoveryKey;
+use crate::crypto::slot::{Slot, SlotError, SlotKind};
+use crate::policy::{self, Policy, READ_ONLY};
+use crate::secret::SecretBytes;
+use crate::store::attempts::{Attempts, MAX_BACKOFF_MS};
+use crate::store::ledger::{Entry, Ledger};
+use crate::store::record::{RecordRow, SlotRow, Table, read_slots};
+use crate::store::writer::{Opened, Rollback, Writer};
+use crate::store::{IntegrityError, StoreError, connection};
+use crate::types::clock::UnixMs;
+use crate::vault::Vault;
+use crate::vault::bot::Bot;
+use crate::vault::clock_guard::ClockGuard;
+use crate::vault::credential::{Card, in_memory, warnings};
+use crate::vault::keyring::Keyring;
+use crate::vault::policy::StoredPolicy;
+use crate::vault::roster::Roster;
+use crate::vault::state::{BotEntry, PolicyEntry, State, Unlocked};
+use crate::wire;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The longest password, in bytes.
+pub const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// What opens a vault.
+pub struct SlotKey {
+    /// Which kind of slot it opens.
+    pub kind: SlotKind,
+    /// A password's bytes as typed, a key file's 32 bytes, or a recovery key's 32 bytes.
+    pub secret: SecretBytes,
+}
+
+/// Why the vault stays locked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnlockError {
+    /// There is no vault.
+    #[error("there is no vault here yet")]
+    Uninitialized,
+    /// The request can't be: an empty password, a malformed recovery key.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// Wrong secret, or a slot that was changed: nobody can tell which.
+    #[error("the vault did not open")]
+    Failed,
+    /// A slot's header is malformed or asks for more than the bounds allow; nothing was hashed.
+    #[error("a slot of the vault is malformed or out of bounds")]
+    OutOfBounds,
+    /// Too soon after a failure, or another attempt is under way.
+    #[error("too soon after a failed attempt")]
+    Backoff {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// The files are not what they must be.
+    #[error(transparent)]
+    Integrity(#[from] IntegrityError),
+    /// The files could not be read or written just now.
+    #[error("the vault's files could not be read or written")]
+    Storage(#[source] StoreError),
+    /// Not enough memory for the password hash or for the keys.
+    #[error("the machine has not enough {0}")]
+    Machine(&'static str),
+}
+
+impl From<StoreError> for UnlockError {
+    fn from(error: StoreError) -> UnlockError {
+        match error {
+            StoreError::Integrity(inner) => UnlockError::Integrity(inner),
+            other => UnlockError::Storage(other),
+        }
+    }
+}
+
+/// What an unlock may accept because a person said so.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accept {
+    /// An older database than the anchor remembers.
+    pub rollback: bool,
+    /// A wall clock that is behind what the vault has seen, or that jumped.
+    pub clock: bool,
+}
+
+impl SlotKey {
+    /// Reads what came over the wire.
+    ///
+    /// # Errors
+    /// [`UnlockError::Invalid`] for what can't be: nothing is hashed and nothing counted then.
+    pub fn parse(given: wire::SlotSecret) -> Result<SlotKey, UnlockError> {
+        // EXPOSE: to the slot's key derivation.
+        match given {
+            wire::SlotSecret::Password(text) if (1..=MAX_PASSWORD_BYTES).contains(&text.len()) => {
+                Ok(SlotKey { kind: SlotKind::Password, secret: SecretBytes::new(text.expose().as_bytes().to_vec()) })
+            }
+            wire::SlotSecret::Password(_) => Err(UnlockError::Invalid("a password has 1 to 1024 bytes")),
+            wire::SlotSecret::Recovery(text) => {
+                let key = RecoveryKey::parse(text.expose());
+                let key = key.map_err(|_| UnlockError::Invalid("a recovery key has 52 letters and digits"))?;
+                Ok(SlotKey { kind: SlotKind::Recovery, secret: SecretBytes::new(key.expose().to_vec()) })
+            }
+            wire::SlotSecret::KeyFile(text) => {
+                let bytes = data_encoding::BASE64.decode(text.expose().as_bytes()).map(SecretBytes::new);
+                let bytes = bytes.ok().filter(|bytes| bytes.len() == 32);
+                let secret = bytes.ok_or(UnlockError::Invalid("a key file has exactly 32 bytes"))?;
+                Ok(SlotKey { kind: SlotKind::KeyFile, secret })
+            }
+        }
+    }
+}
+
+impl Vault {
+    /// Unlocks. On an unlocked vault the secret is checked all the same, and what `accept` says is applied.
+    ///
+    /// # Errors
+    /// [`UnlockError`]; the vault is as locked or unlocked as before.
+    pub fn unlock(&self, key: &SlotKey, accept: Accept) -> Result<wire::Unlocked, UnlockError> {
+        if !self.is_initialized() {
+            return Err(UnlockError::Uninitialized);
+        }
+        let _one_at_a_time = self.admin.lock();
+        let Some(_hashing) = self.hashing.try_lock() else {
+            return Err(UnlockError::Backoff { retry_after_ms: 1000 });
+        };
+        let slots = self.read_slots()?;
+        let (slot, vault_key, failed) = self.open_a_slot(&slots, key)?;
+        if self.is_unlocked() {
+            self.accept_on_unlocked(accept);
+        } else {
+            self.load(slot, vault_key, failed, accept)?;
+        }
+        let cleared = Attempts::default().write(&self.setup.paths.attempts());
+        cleared.map_err(|source| UnlockError::Storage(StoreError::File { what: "the attempts file".into(), source }))?;
+        self.told(slot, failed)
+    }
+
+    /// Whether a secret opens a slot of its kind, counted and backed off like an unlock.
+    ///
+    /// # Errors
+    /// [`UnlockError`].
+    pub(crate) fn check_secret(&self, slots: &[SlotRow], key: &SlotKey) -> Result<u32, UnlockError> {
+        let Some(_hashing) = self.hashing.try_lock() else {
+            return Err(UnlockError::Backoff { retry_after_ms: 1000 });
+        };
+        let (slot, _, failed) = self.open_a_slot(slots, key)?;
+        Attempts { failed, last_ms: 0 }.write(&self.setup.paths.attempts()).map_err(attempts_failed)?;
+        Ok(slot)
+    }
+
+    /// The slots, from the ledger's own connection while unlocked and from the file while locked.
+    fn read_slots(&self) -> Result<Vec<SlotRow>, UnlockError> {
+        match self.look(|unlocked| unlocked.ledger.clone()) {
+            Ok(ledger) => Ok(ledger.slots()?),
+            Err(_) => {
+                let connection = connection::open(&self.setup.paths.database())?;
+                Ok(read_slots(&connection)?)
+            }
+        }
+    }
+
+    /// Tries every slot of the key's kind. The attempt is counted, durably, before the first hash.
+    fn open_a_slot(&self, rows: &[SlotRow], key: &SlotKey) -> Result<(u32, VaultKey, u32), UnlockError> {
+        let path = self.setup.paths.attempts();
+        let now = self.setup.clock.now().wall;
+        let before = Attempts::read(&path);
+        if let Some(retry_after_ms) = before.wait_ms(now) {
+            return Err(UnlockError::Backoff { retry_after_ms: retry_after_ms.min(MAX_BACKOFF_MS) });
+        }
+        let slots = parse_slots(rows)?;
+        before.count(&path, now).map_err(attempts_failed)?;
+        for slot in slots.iter().filter(|slot| slot.header.method.kind() == key.kind) {
+            // EXPOSE: to the slot's key derivation.
+            match slot.unwrap_key(key.secret.expose()) {
+                Ok(vault_key) => return Ok((slot.header.slot_id, vault_key, before.failed)),
+                Err(SlotError::OutOfMemory) => return Err(UnlockError::Machine("memory for the password hash")),
+                Err(SlotError::OutOfBounds | SlotError::Refused) => (),
+            }
+        }
+        Err(UnlockError::Failed)
+    }
+
+    /// Verifies everything under the key and puts it into memory.
+    fn load(&self, slot: u32, vault_key: VaultKey, failed: u32, accept: Accept) -> Result<(), UnlockError> {
+        let vault_id = self.vault_id_of_slots()?;
+        // The epoch rises with every rotation of the vault key; this version makes only the first.
+        let epoch = 1;
+        let (ledger_keys, record_keys) = keys::derive(&self.setup.arena, vault_id, vault_key, epoch)
+            .map_err(|_| UnlockError::Machine("locked memory for the keys"))?;
+        let rollback = if accept.rollback { Rollback::Accept } else { Rollback::Refuse };
+        let mut last_used = HashMap::new();
+        let opened = Writer::open(
+            &self.setup.paths,
+            Arc::new(ledger_keys),
+            vault_id,
+            self.setup.durability,
+            rollback,
+            &mut |_, body| note_use(&mut last_used, body),
+        )?;
+        let keyring = Keyring::new(record_keys, vault_id, epoch);
+        let mut unlocked = self.index(keyring, &opened, &last_used)?;
+        let now = self.setup.clock.now();
+        let seen = if accept.clock { now.wall } else { opened.writer.state().wall_high };
+        unlocked.clock_guard = ClockGuard::new(now, seen);
+        let ledger = Arc::new(Ledger::new(opened.writer));
+        let event = Event::Unlock { slot, failed_attempts: failed, accepted_rollback: opened.rolled_back };
+        let ticket = ledger.enqueue(now.wall, vec![Entry { body: to_body(now, event), opens: None }], Vec::new());
+        let settled = ledger.settle(ticket);
+        settled.map_err(|_| UnlockError::Storage(IntegrityError::Corrupt("its ledger can't be written").into()))?;
+        *self.state() = State::Unlocked(Box::new(unlocked.with(ledger)));
+        Ok(())
+    }
+
+    fn vault_id_of_slots(&self) -> Result<crate::types::id::Id, UnlockError> {
+        let slots = parse_slots(&self.read_slots()?)?;
+        slots.first().map(|slot| slot.header.vault_id).ok_or(UnlockError::OutOfBounds)
+    }
+
+    /// Opens every record: what does not open under its own identity names itself.
+    fn index(
+        &self,
+        keyring: Keyring,
+        opened: &Opened,
+        last_used: &HashMap<String, UnixMs>,
+    ) -> Result<Loading, UnlockError> {
+        let mut loading = Loading::new(keyring);
+        for (table, row) in &opened.records {
+            self.load_record(&mut loading, *table, row, last_used)?;
+        }
+        Ok(loading)
+    }
+
+    fn load_record(
+        &self,
+        loading: &mut Loading,
+        table: Table,
+        row: &RecordRow,
+        last_used: &HashMap<String, UnixMs>,
+    ) -> Result<(), IntegrityError> {
+        let tampered = || IntegrityError::Tampered { table: table.name(), id: row.id };
+        let json = loading.keyring.open_row(table, row)?;
+        // EXPOSE: to the readers of each table; a credential's secrets are not read here.
+        let json = json.expose();
+        match table {
+            Table::Credential => {
+                let card = Card::parse(json).ok_or_else(tampered)?;
+                let recipe = self.setup.recipes.get(&card.exchange).cloned().ok_or_else(tampered)?;
+                let last_used = last_used.get(&card.name).copied();
+                loading.credentials.insert(row.id, in_memory(row, card, recipe, last_used));
+            }
+            Table::Bot => {
+                let bot: Bot = serde_json::from_slice(json).map_err(|_| tampered())?;
+                loading.bots.insert(row.id, BotEntry { bot, version: row.version, last_seen: None });
+            }
+            Table::Policy => {
+                let stored: StoredPolicy = serde_json::from_slice(json).map_err(|_| tampered())?;
+                let policy = policy::parse::parse(&stored.text).map_err(|_| tampered())?;
+                let entry = PolicyEntry::new(stored.name, row.version, policy, stored.text);
+                loading.policies.insert(row.id, entry);
+            }
+            Table::Setting => (),
+        }
+        Ok(())
+    }
+
+    fn accept_on_unlocked(&self, accept: Accept) {
+        let now = self.setup.clock.now();
+        if let State::Unlocked(unlocked) = &mut *self.state()
+            && accept.clock
+        {
+            unlocked.clock_guard = ClockGuard::new(now, now.wall);
+        }
+    }
+
+    fn told(&self, slot: u32, failed_attempts: u32) -> Result<wire::Unlocked, UnlockError> {
+        let warnings = self.warnings();
+        let ledger = self.look(|unlocked| unlocked.ledger.clone()).map_err(|_| UnlockError::Failed)?;
+        let (state, tail) = ledger.position();
+        let state_version = state.state_version;
+        Ok(wire::Unlocked { state_version, audit_sequence: tail.seq, failed_attempts, slot, warnings })
+    }
+
+    /// What there is to warn about, over all credentials; nothing while locked.
+    pub fn warnings(&self) -> Vec<String> {
+        let now = self.setup.clock.now().wall;
+        let of_all = self.look(|unlocked| {
+            let credentials = unlocked.credentials_by_name().into_values();
+            credentials.flat_map(|found| warnings(&found.card, &found.recipe, found.last_used, now)).collect()
+        });
+        of_all.unwrap_or_default()
+    }
+}
+
+/// An unlocked vault before it has a ledger.
+struct Loading {
+    keyring: Keyring,
+    credentials: HashMap<crate::types::id::Id, crate::vault::state::Credential>,
+    bots: Roster,
+    policies: HashMap<crate::types::id::Id, PolicyEntry>,
+    clock_guard: ClockGuard,
+}
+
+impl Loading {
+    fn new(keyring: Keyring) -> Loading {
+        let never = crate::types::clock::Now { wall: UnixMs(0), boot_ms: 0 };
+        Loading {
+            keyring,
+            credentials: HashMap::new(),
+            bots: Roster::default(),
+            policies: HashMap::new(),
+            clock_guard: ClockGuard::new(never, UnixMs(0)),
+        }
+    }
+
+    fn with(self, ledger: Arc<Ledger>) -> Unlocked {
+        let read_only = PolicyEntry::new(READ_ONLY.to_owned(), 1, Policy::read_only(), String::new());
+        Unlocked {
+            ledger,
+            keyring: self.keyring,
+            credentials: self.credentials,
+            bots: self.bots,
+            policies: self.policies,
+            clock_guard: self.clock_guard,
+            read_only: Arc::new(read_only),
+        }
+    }
+}
+
+/// Parses every slot before anything is hashed: one that is out of bounds means someone wrote to the file.
+fn parse_slots(rows: &[SlotRow]) -> Result<Vec<Slot>, UnlockError> {
+    let parsed = rows.iter().map(|(header, commitment, wrapped)| Slot::parse(header, commitment, wrapped));
+    parsed.collect::<Result<Vec<Slot>, SlotError>>().map_err(|_| UnlockError::OutOfBounds)
+}
+
+fn attempts_failed(source: std::io::Error) -> UnlockError {
+    UnlockError::Storage(StoreError::File { what: "the attempts file could not be written".into(), source })
+}
+
+/// Remembers when a credential last signed, from the ledger's own rows.
+fn note_use(last_used: &mut HashMap<String, UnixMs>, body: &str) {
+    // Most rows are signatures; the cheap test spares the others a parse.
+    let Some(used) = body.contains("\"decision\":\"allow\"").then(|| Used::parse(body)).flatten() else { return };
+    if let (Some(credential), Some(moment)) = (used.credential, UnixMs::parse_rfc3339(&used.time)) {
+        last_used.insert(credential, moment);
+    }
+}

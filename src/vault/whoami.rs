@@ -1,0 +1,75 @@
+//! What a bot is told about itself, and what anyone is told about the vault.
+
+use crate::policy::words;
+use crate::types::id::Id;
+use crate::vault::credential;
+use crate::vault::state::State;
+use crate::vault::{AdminError, Vault};
+use crate::wire::Whoami;
+use data_encoding::HEXLOWER;
+use std::collections::BTreeMap;
+
+/// What `status` and `ready` ask of the vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// How often the vault has changed.
+    pub state_version: u64,
+    /// The last durable ledger row.
+    pub audit_sequence: u64,
+    /// That row's chain value, hexadecimal.
+    pub audit_head: String,
+    /// Credentials kept.
+    pub credentials: usize,
+    /// Bots whose token works.
+    pub bots: usize,
+    /// Whether the ledger could be written the last time.
+    pub ledger_is_available: bool,
+    /// Whether signatures may carry the wall clock's time.
+    pub clock_is_sane: bool,
+}
+
+impl Vault {
+    /// A bot's own view. `None` when the bot is gone.
+    ///
+    /// # Errors
+    /// [`AdminError::Locked`].
+    pub fn whoami(&self, bot: &Id) -> Result<Option<Whoami>, AdminError> {
+        self.look(|unlocked| {
+            let bot = &unlocked.bots.get(bot)?.bot;
+            let policy = unlocked.policy_of(bot);
+            let credentials = bot.credentials.iter().filter_map(|id| unlocked.credentials.get(id));
+            Some(Whoami {
+                bot: bot.name.clone(),
+                credentials: credentials.map(credential::shown).collect(),
+                grants: policy.policy.grants.iter().copied().collect(),
+                policy: policy.name.clone(),
+                words: words::describe(&policy.policy),
+                limits: BTreeMap::new(),
+            })
+        })
+    }
+
+    /// Where the vault stands; `None` while locked.
+    pub fn position(&self) -> Option<Position> {
+        let now = self.setup.clock.now();
+        let (ledger, credentials, bots, clock_is_sane) = match &mut *self.state() {
+            State::Locked => return None,
+            State::Unlocked(unlocked) => {
+                let working = unlocked.bots.iter().filter(|(_, entry)| !entry.bot.revoked).count();
+                let sane = unlocked.clock_guard.is_sane(now);
+                (unlocked.ledger.clone(), unlocked.credentials.len(), working, sane)
+            }
+        };
+        let ledger_is_available = ledger.is_available();
+        let (state, tail) = ledger.position();
+        Some(Position {
+            state_version: state.state_version,
+            audit_sequence: tail.seq,
+            audit_head: HEXLOWER.encode(&tail.head),
+            credentials,
+            bots,
+            ledger_is_available,
+            clock_is_sane,
+        })
+    }
+}
