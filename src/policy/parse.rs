@@ -25,7 +25,9 @@ pub enum PolicyError {
         problem: String,
     },
     /// A key that this version does not enforce.
-    #[error("line {line}, column {column}: `{key}` is not enforced by this version, so a policy that uses it is refused")]
+    #[error(
+        "line {line}, column {column}: `{key}` is not enforced by this version, so a policy that uses it is refused"
+    )]
     NotEnforced {
         /// From 1.
         line: usize,

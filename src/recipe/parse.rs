@@ -1,7 +1,7 @@
 //! TOML → [`Recipe`]. Whatever is wrong with a recipe is found here, with its line; a recipe that exists can sign.
 
-use crate::crypto::signature::{self, DigestAlgorithm};
 use crate::crypto::signature::MacAlgorithm;
+use crate::crypto::signature::{self, DigestAlgorithm};
 use crate::recipe::binding::{Binding, Split};
 use crate::recipe::endpoint::{Listed, Table};
 use crate::recipe::place::{Header, Message};
@@ -125,7 +125,8 @@ fn recipe(raw: RawRecipe, text: &str) -> Placed<Recipe> {
         regions,
         default_region: raw.default_region.into_inner(),
         table,
-        digest: data_encoding::HEXLOWER.encode(signature::digest(DigestAlgorithm::Sha256, &[text.as_bytes()]).as_bytes()),
+        digest: data_encoding::HEXLOWER
+            .encode(signature::digest(DigestAlgorithm::Sha256, &[text.as_bytes()]).as_bytes()),
     })
 }
 

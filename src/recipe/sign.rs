@@ -268,7 +268,9 @@ impl Recipe {
 
     fn body_digest(&self, prehash: &Template, body: &str) -> String {
         match self.signature.body_digest.filter(|_| prehash.uses(Field::BodyDigest)) {
-            Some(algorithm) => data_encoding::HEXLOWER.encode(signature::digest(algorithm, &[body.as_bytes()]).as_bytes()),
+            Some(algorithm) => {
+                data_encoding::HEXLOWER.encode(signature::digest(algorithm, &[body.as_bytes()]).as_bytes())
+            }
             None => String::new(),
         }
     }

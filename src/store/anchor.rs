@@ -85,7 +85,9 @@ fn open(path: &Path) -> Result<File, StoreError> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::open(PathBuf::from(path), flags, Mode::empty());
-    opened.map(File::from).map_err(|errno| file::failed(format!("cannot open the anchor {}", path.display()))(errno.into()))
+    opened
+        .map(File::from)
+        .map_err(|errno| file::failed(format!("cannot open the anchor {}", path.display()))(errno.into()))
 }
 
 fn slot_bytes(anchor_key: &[u8; 32], vault_id: &Id, mark: Mark, slot_no: u32) -> [u8; SLOT_BYTES] {

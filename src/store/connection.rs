@@ -80,7 +80,8 @@ fn open_strict(path: &Path, more: OpenFlags) -> Result<Connection, StoreError> {
 fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     for (done, migration) in MIGRATIONS.iter().enumerate() {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {migration} PRAGMA user_version = {}; COMMIT;", done + 1))?;
+        connection
+            .execute_batch(&format!("BEGIN IMMEDIATE; {migration} PRAGMA user_version = {}; COMMIT;", done + 1))?;
     }
     Ok(())
 }

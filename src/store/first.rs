@@ -31,8 +31,10 @@ pub fn build(
     for slot in slots {
         put_slot(&transaction, slot)?;
     }
-    transaction
-        .execute("INSERT INTO audit (seq, head, body) VALUES (?1, ?2, ?3)", params![tail.seq as i64, tail.head, body])?;
+    transaction.execute(
+        "INSERT INTO audit (seq, head, body) VALUES (?1, ?2, ?3)",
+        params![tail.seq as i64, tail.head, body],
+    )?;
     let before = State {
         vault_id,
         state_version: 0,

@@ -71,6 +71,33 @@ pub enum IntegrityError {
     },
 }
 
+/// What to do about files that are not what they must be.
+const RESTORE: &str = "someone or something wrote to the vault's files: keep a copy of them, then restore a backup";
+
+impl IntegrityError {
+    /// The stable code that programs see.
+    pub fn code(&self) -> &'static str {
+        match self {
+            IntegrityError::Corrupt(_) => "vault.storage_corrupt",
+            IntegrityError::Schema(_) => "vault.schema_mismatch",
+            IntegrityError::Tampered { .. } => "vault.tampered",
+            IntegrityError::Manifest(_) => "vault.manifest_mismatch",
+            IntegrityError::Rollback { .. } | IntegrityError::Anchor(_) => "vault.rollback_detected",
+            IntegrityError::Audit { .. } => "vault.audit_broken",
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            IntegrityError::Rollback { .. } | IntegrityError::Anchor(_) => {
+                "find the newest files; if this older state is what you want, say so with --accept-rollback"
+            }
+            _ => RESTORE,
+        }
+    }
+}
+
 /// Why the store could not do something just now.
 #[derive(Debug, Error)]
 pub enum StoreError {

@@ -87,8 +87,7 @@ impl Writer {
         let (anchor, anchored, rolled_back) = open_anchor(paths, &connection, &keys, &state, tail, rollback)?;
         let paths = paths.clone();
         let connection = Some(connection);
-        let mut writer =
-            Writer { connection, paths, keys, vault_id, durability, index, state, tail, anchor, anchored };
+        let mut writer = Writer { connection, paths, keys, vault_id, durability, index, state, tail, anchor, anchored };
         writer.write_anchor()?;
         Ok(Opened { writer, records, rolled_back })
     }
@@ -348,7 +347,12 @@ fn verify_chain(
 }
 
 /// The chain after a point that is known to be durable: that row must still be there.
-fn verify_chain_from(connection: &Connection, keys: &LedgerKeys, vault_id: &Id, known: Link) -> Result<Link, StoreError> {
+fn verify_chain_from(
+    connection: &Connection,
+    keys: &LedgerKeys,
+    vault_id: &Id,
+    known: Link,
+) -> Result<Link, StoreError> {
     let head: Option<Vec<u8>> = match known.seq {
         0 => Some(known.head.to_vec()),
         seq => connection.query_row("SELECT head FROM audit WHERE seq = ?1", [seq as i64], |row| row.get(0)).ok(),

@@ -24,6 +24,7 @@ use crate::types::id::Id;
 use crate::vault::keyring::Keyring;
 use crate::vault::unlock::SlotKey;
 use crate::vault::{AdminError, Vault};
+use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -53,14 +54,14 @@ pub struct Header {
 }
 
 /// What was restored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct RestoreReport {
     /// The state version that was backed up.
     pub state_version: u64,
     /// The last ledger row, the one about the restore included.
     pub audit_sequence: u64,
-    /// When the backup was made.
-    pub created: UnixMs,
+    /// When the backup was made: RFC 3339, UTC.
+    pub created: String,
 }
 
 /// Why nothing was restored. The state directory is as it was.
@@ -84,6 +85,34 @@ pub enum RestoreError {
     /// What is in it is not what it must be, or is older than the anchor remembers; or it could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl RestoreError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            RestoreError::Exists => "admin.exists",
+            RestoreError::Damaged => "vault.storage_corrupt",
+            RestoreError::Failed => "unlock.failed",
+            RestoreError::Machine(_) => "internal",
+            RestoreError::Read(_) => "admin.not_found",
+            RestoreError::Store(StoreError::Integrity(inner)) => inner.code(),
+            RestoreError::Store(_) => "audit.unavailable",
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            RestoreError::Exists => "move the present state directory away first, or choose another --state-dir",
+            RestoreError::Damaged => "try another copy of the backup",
+            RestoreError::Failed => "use the password that the vault had when the backup was made",
+            RestoreError::Machine(_) => "free memory and try again",
+            RestoreError::Read(_) => "check the path and who may read it",
+            RestoreError::Store(StoreError::Integrity(inner)) => inner.help(),
+            RestoreError::Store(_) => "check who owns the state directory, and the space on its disk",
+        }
+    }
 }
 
 impl Header {
@@ -228,14 +257,19 @@ pub fn restore(
     refuse_older_than_the_anchor(paths, &header, &ledger_keys, accept_rollback)?;
     file::private_dir(&paths.state_dir)?;
     file::private_dir(&paths.anchor_dir)?;
-    let building = Paths { state_dir: paths.state_dir.join("restore.tmp"), anchor_dir: paths.state_dir.join("restore.tmp") };
+    let building =
+        Paths { state_dir: paths.state_dir.join("restore.tmp"), anchor_dir: paths.state_dir.join("restore.tmp") };
     discard(&building)?;
     let built = build(backup, &header, &bytes, &building, ledger_keys, record_keys, clock)
         .and_then(|(keys, mark)| publish(&building, paths, &keys, &header, mark));
     let discarded = discard(&building);
     let mark = built?;
     discarded?;
-    Ok(RestoreReport { state_version: header.state_version, audit_sequence: mark.audit.seq, created: header.created })
+    Ok(RestoreReport {
+        state_version: header.state_version,
+        audit_sequence: mark.audit.seq,
+        created: header.created.to_string(),
+    })
 }
 
 fn open_backup(path: &Path) -> Result<BufReader<File>, RestoreError> {
@@ -282,7 +316,8 @@ fn for_each_chunk(
         let place = Place { index, last };
         // EXPOSE: to this chunk's own key.
         let chunk = open_chunk(keys.backup.expose(), &header.salt, bytes, place, &sealed);
-        each(&chunk.map_err(|_| RestoreError::Damaged)?).map_err(file::failed("the restored vault could not be written"))?;
+        each(&chunk.map_err(|_| RestoreError::Damaged)?)
+            .map_err(file::failed("the restored vault could not be written"))?;
         if last {
             break;
         }
@@ -333,14 +368,8 @@ fn build(
     database.sync_all().map_err(failed())?;
     drop(database);
     let keys = Arc::new(ledger_keys);
-    let opened = Writer::open(
-        building,
-        keys.clone(),
-        header.vault_id,
-        Durability::Full,
-        Rollback::Accept,
-        &mut |_, _| (),
-    )?;
+    let opened =
+        Writer::open(building, keys.clone(), header.vault_id, Durability::Full, Rollback::Accept, &mut |_, _| ())?;
     let keyring = Keyring::new(record_keys, header.vault_id, header.epoch);
     for (table, row) in &opened.records {
         keyring.open_row(*table, row).map_err(StoreError::from)?;
@@ -363,7 +392,8 @@ fn publish(
     mark: Mark,
 ) -> Result<Mark, RestoreError> {
     Anchor::create(&paths.anchor(), keys.anchor.expose(), &header.vault_id, mark)?;
-    file::publish(&building.database(), &paths.database()).map_err(file::failed("the vault could not be put in place"))?;
+    file::publish(&building.database(), &paths.database())
+        .map_err(file::failed("the vault could not be put in place"))?;
     let files = [paths.database(), paths.anchor_dir.clone(), paths.anchor()];
     let given = file::give_to_owner_of(&paths.state_dir, &files);
     given.map_err(file::failed("the vault could not be given to the directory's owner"))?;

@@ -149,12 +149,7 @@ impl Vault {
     }
 }
 
-fn seal(
-    unlocked: &Unlocked,
-    id: Id,
-    version: u64,
-    bot: &Bot,
-) -> Result<crate::store::record::RecordRow, AdminError> {
+fn seal(unlocked: &Unlocked, id: Id, version: u64, bot: &Bot) -> Result<crate::store::record::RecordRow, AdminError> {
     let json = serde_json::to_vec(bot).map_err(|_| AdminError::Unavailable)?;
     unlocked.keyring.seal(Table::Bot, id, version, &json)
 }

@@ -182,11 +182,9 @@ impl Vault {
         };
         check_card(&card, &recipe)?;
         let id = generate_id()?;
-        self.write_credential(Action::Add, recipe, move |unlocked| {
-            match unlocked.credential_named(&card.name) {
-                Some(_) => Err(AdminError::Exists("credential")),
-                None => Ok((id, 1, card, secrets)),
-            }
+        self.write_credential(Action::Add, recipe, move |unlocked| match unlocked.credential_named(&card.name) {
+            Some(_) => Err(AdminError::Exists("credential")),
+            None => Ok((id, 1, card, secrets)),
         })
     }
 
@@ -306,7 +304,10 @@ fn check_card(card: &Card, recipe: &Recipe) -> Result<(), AdminError> {
     check_name("credential", &card.name)?;
     let label = card.label.as_deref().unwrap_or_default();
     if label.chars().count() > 128 || label.chars().any(is_unprintable) {
-        return Err(AdminError::invalid("the label is too long or has a control character", "use up to 128 characters"));
+        return Err(AdminError::invalid(
+            "the label is too long or has a control character",
+            "use up to 128 characters",
+        ));
     }
     if recipe.region(&card.region).is_none() {
         let known: Vec<&str> = recipe.regions().iter().map(|region| &*region.name).collect();
@@ -364,7 +365,8 @@ fn check_base_url(url: &str) -> Result<(), AdminError> {
 }
 
 fn is_this_machine(host: &str) -> bool {
-    let without_port = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
+    let without_port =
+        host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
     matches!(without_port, "127.0.0.1" | "localhost" | "[::1]")
 }
 

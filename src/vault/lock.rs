@@ -33,6 +33,7 @@ impl Vault {
             let ticket = unlocked.ledger.enqueue(now.wall, vec![entry], Vec::new());
             (unlocked.ledger.clone(), ticket)
         };
+        tracing::info!("locked");
         let settled = ledger.settle(ticket);
         let tended = ledger.tend();
         match settled.is_ok() && tended.is_ok() {

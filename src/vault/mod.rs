@@ -36,8 +36,8 @@ pub mod whoami;
 
 use crate::recipe::Recipe;
 use crate::secret::Arena;
-use crate::store::{Durability, IntegrityError, StoreError};
 use crate::store::file::Paths;
+use crate::store::{Durability, IntegrityError, StoreError};
 use crate::types::clock::Clock;
 use crate::types::id::Id;
 use crate::vault::state::{State, Unlocked};

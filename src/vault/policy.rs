@@ -56,9 +56,8 @@ impl Vault {
             let help = "that is the name of what bots without a policy get; choose another";
             return Err(AdminError::invalid("a policy can't have that name", help));
         }
-        let parsed = policy::parse::parse(&set.text).map_err(|error| {
-            AdminError::invalid(error.to_string(), "correct the policy file; nothing was changed")
-        })?;
+        let parsed = policy::parse::parse(&set.text)
+            .map_err(|error| AdminError::invalid(error.to_string(), "correct the policy file; nothing was changed"))?;
         let fresh = generate_id()?;
         let prepare = |unlocked: &Unlocked, now: Now| {
             let known = unlocked.policy_named(name);

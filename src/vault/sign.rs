@@ -68,7 +68,9 @@ pub fn sign(vault: &Vault, asked: Vec<Asked>) -> Vec<Result<Signed, Refusal>> {
     let now = vault.setup.clock.now();
     let (ledger, judged, ticket) = {
         let mut state = vault.state();
-        let State::Unlocked(unlocked) = &mut *state else { return asked.iter().map(|_| Err(Refusal::Locked)).collect() };
+        let State::Unlocked(unlocked) = &mut *state else {
+            return asked.iter().map(|_| Err(Refusal::Locked)).collect();
+        };
         let judged: Vec<Judged> = asked.iter().map(|asked| judge(unlocked, asked, now)).collect();
         let ticket = unlocked.ledger.enqueue(now.wall, judged.iter().filter_map(Judged::entry).collect(), Vec::new());
         (unlocked.ledger.clone(), judged, ticket)

@@ -57,7 +57,8 @@ impl Vault {
         self.change(prepare, |_, ()| ())?;
         self.scrub()?;
         Ok(vec![
-            "the old password with an old copy of the vault's files (a backup, a snapshot) still opens that copy".to_owned(),
+            "the old password with an old copy of the vault's files (a backup, a snapshot) still opens that copy"
+                .to_owned(),
         ])
     }
 

@@ -141,7 +141,8 @@ impl Vault {
             self.load(slot, vault_key, failed, accept)?;
         }
         let cleared = Attempts::default().write(&self.setup.paths.attempts());
-        cleared.map_err(|source| UnlockError::Storage(StoreError::File { what: "the attempts file".into(), source }))?;
+        cleared
+            .map_err(|source| UnlockError::Storage(StoreError::File { what: "the attempts file".into(), source }))?;
         self.told(slot, failed)
     }
 
@@ -187,6 +188,7 @@ impl Vault {
                 Err(SlotError::OutOfBounds | SlotError::Refused) => (),
             }
         }
+        tracing::warn!(failed_attempts = before.failed + 1, "an unlock failed");
         Err(UnlockError::Failed)
     }
 
@@ -218,6 +220,7 @@ impl Vault {
         let settled = ledger.settle(ticket);
         settled.map_err(|_| UnlockError::Storage(IntegrityError::Corrupt("its ledger can't be written").into()))?;
         *self.state() = State::Unlocked(Box::new(unlocked.with(ledger)));
+        tracing::info!(slot, failed_attempts = failed, "unlocked");
         Ok(())
     }
 

@@ -1,0 +1,55 @@
+//! Policies.
+
+use crate::api::admin::on_the_side;
+use crate::api::app::App;
+use crate::api::body::parse_admin;
+use crate::api::error::Problem;
+use crate::wire::{PolicyCard, PolicySet};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+
+/// Every policy.
+#[utoipa::path(get, path = "/v1/policies", tag = "admin", responses((status = 200, body = Vec<PolicyCard>)))]
+pub async fn list(State(app): State<App>) -> Result<Json<Vec<PolicyCard>>, Problem> {
+    on_the_side(&app, |vault| vault.policies()).await.map(Json)
+}
+
+/// One policy.
+#[utoipa::path(
+    get,
+    path = "/v1/policies/{name}",
+    tag = "admin",
+    params(("name" = String, Path)),
+    responses((status = 200, body = PolicyCard), (status = "default", body = Problem))
+)]
+pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<PolicyCard>, Problem> {
+    on_the_side(&app, move |vault| vault.policy(&name)).await.map(Json)
+}
+
+/// Makes or replaces a policy.
+#[utoipa::path(
+    put,
+    path = "/v1/policies/{name}",
+    tag = "admin",
+    params(("name" = String, Path)),
+    request_body = PolicySet,
+    responses((status = 200, body = PolicyCard), (status = "default", body = Problem))
+)]
+pub async fn set(State(app): State<App>, Path(name): Path<String>, body: Bytes) -> Result<Json<PolicyCard>, Problem> {
+    let set: PolicySet = parse_admin(&body)?;
+    on_the_side(&app, move |vault| vault.set_policy(&name, set)).await.map(Json)
+}
+
+/// Removes a policy that no bot has.
+#[utoipa::path(
+    delete,
+    path = "/v1/policies/{name}",
+    tag = "admin",
+    params(("name" = String, Path)),
+    responses((status = 200), (status = "default", body = Problem))
+)]
+pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    on_the_side(&app, move |vault| vault.remove_policy(&name)).await.map(|()| Json(json!({})))
+}

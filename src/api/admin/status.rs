@@ -1,0 +1,62 @@
+//! `status`, `unlock` and `lock`.
+
+use crate::api::admin::on_the_side;
+use crate::api::app::App;
+use crate::api::body::parse_admin;
+use crate::api::error::Problem;
+use crate::vault::lock::Why;
+use crate::vault::unlock::{Accept, SlotKey};
+use crate::wire::{Status, UnlockRequest, Unlocked};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+/// Where the vault and the daemon stand.
+#[utoipa::path(get, path = "/v1/status", tag = "admin", responses((status = 200, body = Status)))]
+pub async fn status(State(app): State<App>) -> Json<Status> {
+    let position = app.vault.position();
+    let state = match (&position, app.vault.is_initialized()) {
+        (Some(_), _) => "unlocked",
+        (None, true) => "locked",
+        (None, false) => "uninitialized",
+    };
+    let about = &app.about;
+    Json(Status {
+        state: state.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        listen: about.listen.clone(),
+        sign_socket: about.sign_socket.clone(),
+        admin_socket: about.admin_socket.clone(),
+        state_version: position.as_ref().map(|position| position.state_version),
+        audit_sequence: position.as_ref().map(|position| position.audit_sequence),
+        audit_head: position.as_ref().map(|position| position.audit_head.clone()),
+        credentials: position.as_ref().map(|position| position.credentials),
+        bots: position.as_ref().map(|position| position.bots),
+        memory: about.memory.clone(),
+        degraded: about.degraded.clone(),
+        warnings: app.vault.warnings(),
+    })
+}
+
+/// Unlocks the vault.
+#[utoipa::path(
+    post,
+    path = "/v1/unlock",
+    tag = "admin",
+    request_body = UnlockRequest,
+    responses((status = 200, body = Unlocked), (status = "default", body = Problem))
+)]
+pub async fn unlock(State(app): State<App>, body: Bytes) -> Result<Json<Unlocked>, Problem> {
+    let request: UnlockRequest = parse_admin(&body)?;
+    let accept = Accept { rollback: request.accept_rollback, clock: request.accept_clock };
+    let key = SlotKey::parse(request.secret)?;
+    on_the_side(&app, move |vault| vault.unlock(&key, accept)).await.map(Json)
+}
+
+/// Locks the vault.
+#[utoipa::path(post, path = "/v1/lock", tag = "admin", responses((status = 200), (status = "default", body = Problem)))]
+pub async fn lock(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    on_the_side(&app, |vault| vault.lock(Why::Asked)).await.map(|()| Json(json!({})))
+}

@@ -1,0 +1,36 @@
+//! What every route is given.
+
+use crate::api::signer::Signer;
+use crate::api::tally::RefusalCounts;
+use crate::vault::Vault;
+use std::sync::Arc;
+
+/// The daemon's parts that routes need. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The vault.
+    pub vault: Arc<Vault>,
+    /// The way to the signing thread.
+    pub signer: Signer,
+    /// Where refusals are counted.
+    pub counts: Arc<RefusalCounts>,
+    /// What `status` says about the process.
+    pub about: Arc<About>,
+}
+
+/// The process, as `status` shows it. Fixed once it listens.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// `ip:port` for bots.
+    pub listen: String,
+    /// The bots' socket.
+    pub sign_socket: String,
+    /// The admin socket.
+    pub admin_socket: String,
+    /// How keys are kept out of reach, in words.
+    pub memory: String,
+    /// What is weaker here than it should be, in words.
+    pub degraded: Vec<String>,
+    /// The user ids that may use the admin interface.
+    pub admin_uids: Vec<u32>,
+}

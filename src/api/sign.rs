@@ -1,0 +1,95 @@
+//! `POST /v1/sign` and `POST /v1/sign/batch`.
+
+use crate::api::app::App;
+use crate::api::auth::LetIn;
+use crate::api::body::parse_ask;
+use crate::api::error::Problem;
+use crate::recipe::sign::{Signed as Content, SignedRequest};
+use crate::types::ask::{Ask, Method, Request, Wanted};
+use crate::vault::sign::{Asked, Refusal, Signed};
+use crate::wire::{BatchAnswer, BatchRequest, Headers, SignAnswer, SignRequest};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+
+/// Asks in one batch at most.
+const MOST_IN_A_BATCH: usize = 20;
+
+/// Signs one request.
+#[utoipa::path(
+    post,
+    path = "/v1/sign",
+    tag = "bots",
+    request_body = SignRequest,
+    responses((status = 200, body = SignAnswer), (status = "default", body = Problem)),
+    security(("token" = []))
+)]
+pub async fn sign(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Json<SignAnswer>, Problem> {
+    let asked = asked(bot, parse_ask(&body)?)?;
+    let outcome = app.signer.sign(vec![asked]).await.map_err(|_| Problem::internal())?.pop();
+    answer(outcome.ok_or_else(Problem::internal)?).map(Json)
+}
+
+/// Signs up to twenty requests, each judged by itself, in one durable commit.
+#[utoipa::path(
+    post,
+    path = "/v1/sign/batch",
+    tag = "bots",
+    request_body = BatchRequest,
+    responses((status = 200, body = BatchAnswer), (status = "default", body = Problem)),
+    security(("token" = []))
+)]
+pub async fn sign_batch(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Json<BatchAnswer>, Problem> {
+    let batch: BatchRequest = parse_ask(&body)?;
+    if !(1..=MOST_IN_A_BATCH).contains(&batch.requests.len()) {
+        return Err(Problem::ask_malformed("a batch has 1 to 20 requests"));
+    }
+    let asked: Vec<Result<Asked, Problem>> = batch.requests.into_iter().map(|one| asked(bot, one.0)).collect();
+    let well_formed: Vec<bool> = asked.iter().map(Result::is_ok).collect();
+    let (asked, malformed): (Vec<_>, Vec<_>) = asked.into_iter().partition(Result::is_ok);
+    let signed = app.signer.sign(asked.into_iter().flatten().collect()).await.map_err(|_| Problem::internal())?;
+    let (mut signed, mut malformed) = (signed.into_iter(), malformed.into_iter().filter_map(Result::err));
+    let results = well_formed.into_iter().map(|well_formed| match well_formed {
+        true => signed.next().map_or_else(|| Err(Problem::internal()), answer),
+        false => Err(malformed.next().unwrap_or_else(Problem::internal)),
+    });
+    Ok(Json(BatchAnswer { results: results.map(to_value).collect() }))
+}
+
+fn asked(bot: LetIn, request: SignRequest) -> Result<Asked, Problem> {
+    let method = Method::parse(&request.method)
+        .ok_or_else(|| Problem::ask_malformed("`method` is none of GET, POST, PUT, DELETE and PATCH in upper case"))?;
+    let body = request.body.filter(|body| !body.is_empty());
+    let wanted = Wanted::Request(Request { method, path: request.path, body });
+    Ok(Asked { bot: bot.bot, uid: bot.uid, ask: Ask { credential: request.credential, wanted } })
+}
+
+fn answer(outcome: Result<Signed, Refusal>) -> Result<SignAnswer, Problem> {
+    let Signed { content, audit_seq } = outcome?;
+    let Content::Request(SignedRequest { url, method, headers, body, expires_at }) = content else {
+        return Err(Problem::internal());
+    };
+    let headers = Headers(headers.into_iter().map(|(name, value)| (name.as_ref().to_owned(), value)).collect());
+    let expires_at = expires_at.to_string();
+    Ok(SignAnswer { url, method: method.as_str().to_owned(), headers, body, audit_seq, expires_at })
+}
+
+fn to_value(result: Result<SignAnswer, Problem>) -> serde_json::Value {
+    let value = match result {
+        Ok(answer) => serde_json::to_value(answer),
+        Err(problem) => serde_json::to_value(problem),
+    };
+    value.unwrap_or_default()
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        match refusal {
+            Refusal::Locked => Problem::locked(),
+            Refusal::NotLetIn => Problem::auth_failed(),
+            Refusal::Denied { denial, audit_seq } => Problem::from(denial).audit_seq(audit_seq),
+            Refusal::Unavailable => Problem::audit_unavailable(),
+            Refusal::Broken => Problem::internal(),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `serve`: what the daemon is to be started with. Running it is not this layer's business.
+
+use crate::cli::Global;
+use crate::cli::prompt::Source;
+use crate::cli::report::Failure;
+use crate::config::{Config, Env, Flags};
+use crate::secret::SecretBytes;
+use std::net::SocketAddr;
+
+/// `serve`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The loopback address for bots; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Read the password as one line from standard input and unlock at once
+    #[arg(long)]
+    pub unlock_stdin: bool,
+}
+
+/// What the daemon is started with.
+#[derive(Debug)]
+pub struct Start {
+    /// The configuration.
+    pub config: Config,
+    /// The password to unlock with, when it is to unlock at once.
+    pub password: Option<SecretBytes>,
+}
+
+/// Works out the configuration and reads the password, before the daemon opens anything.
+pub fn prepare(args: Args, global: &Global, env: &Env) -> Result<Start, Failure> {
+    let config = Config::load(&Flags { listen: args.listen, ..global.flags() }, env)?;
+    let password = args.unlock_stdin.then(|| Source::Stdin.secret("")).transpose()?;
+    Ok(Start { config, password })
+}

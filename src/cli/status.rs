@@ -1,0 +1,65 @@
+//! `status`: what the daemon says about itself.
+
+use crate::cli::Context;
+use crate::cli::report::{Failure, Paint};
+use crate::cli::table::pairs;
+use crate::wire::Status;
+
+/// Shows the status. A locked vault is no failure.
+pub fn run(context: &Context) -> Result<(), Failure> {
+    let status: Status = context.admin().get("/v1/status")?;
+    context.report.data(&status, |status| words(status, context.report.out))?;
+    context.report.warnings(&status.warnings);
+    Ok(())
+}
+
+fn words(status: &Status, paint: Paint) -> String {
+    let state = match status.state.as_str() {
+        "unlocked" => paint.good("unlocked"),
+        other => paint.strong(other),
+    };
+    let known = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let counted = |number: Option<usize>| number.map(|number| number.to_string()).unwrap_or_default();
+    let lines = pairs(&[
+        ("credentials", counted(status.credentials)),
+        ("bots", counted(status.bots)),
+        ("state version", known(status.state_version)),
+        ("audit sequence", known(status.audit_sequence)),
+        ("audit head", status.audit_head.clone().unwrap_or_default()),
+        ("bots' address", status.listen.clone()),
+        ("bots' socket", status.sign_socket.clone()),
+        ("admin socket", status.admin_socket.clone()),
+        ("daemon", format!("version {}, process {}", status.version, status.pid)),
+        ("memory", status.memory.clone()),
+        ("degraded", status.degraded.join("; ")),
+    ]);
+    format!("{state}\n{lines}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locked_vault_shows_nothing_that_is_not_known() {
+        let status = Status {
+            state: "locked".into(),
+            version: "0.1.0".into(),
+            pid: 7,
+            listen: "127.0.0.1:8731".into(),
+            sign_socket: "/r/sign.sock".into(),
+            admin_socket: "/r/admin.sock".into(),
+            state_version: None,
+            audit_sequence: None,
+            audit_head: None,
+            credentials: None,
+            bots: None,
+            memory: "secret".into(),
+            degraded: vec![],
+            warnings: vec![],
+        };
+        let words = words(&status, Paint { on: false });
+        assert!(words.starts_with("locked\nbots' address: 127.0.0.1:8731\n"), "{words}");
+        assert!(!words.contains("audit") && !words.contains("degraded"), "{words}");
+    }
+}

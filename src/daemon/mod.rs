@@ -1,0 +1,242 @@
+//! The process: harden → files → vault → listen → serve → drain → lock. This is the one place where everything is put
+//! together; nothing here decides anything.
+
+pub mod drain;
+pub mod harden;
+pub mod listen;
+pub mod log;
+pub mod tend;
+
+use crate::api::app::{About, App};
+use crate::api::connection::Interface;
+use crate::api::guard::Rules;
+use crate::api::limits::Limits;
+use crate::api::signer::Signer;
+use crate::api::tally::RefusalCounts;
+use crate::api::{admin_routes, bot_routes};
+use crate::config::Config;
+use crate::config::raw;
+use crate::crypto::slot::SlotKind;
+use crate::daemon::drain::Drained;
+use crate::daemon::listen::{ListenError, Listener};
+use crate::recipe::parse::RecipeError;
+use crate::recipe::{self, Recipe};
+use crate::secret::{Arena, ArenaError, SecretBytes};
+use crate::store::file::{self, Paths};
+use crate::store::{Durability, StoreError};
+use crate::types::clock::SystemClock;
+use crate::vault::lock::Why;
+use crate::vault::unlock::{Accept, SlotKey, UnlockError};
+use crate::vault::{Setup, Vault};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// How long a bot waits for its ledger row at most.
+const LEDGER_WAIT: Duration = Duration::from_secs(2);
+/// The longest body of an admin's request: a policy with room to spare.
+const ADMIN_BODY_BYTES: usize = 256 * 1024;
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Another daemon holds the state directory.
+    #[error("another daemon holds this state directory")]
+    Held,
+    /// The files of the vault.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The run directory.
+    #[error("cannot make the run directory")]
+    RunDir(#[source] io::Error),
+    /// No locked memory.
+    #[error(transparent)]
+    Arena(#[from] ArenaError),
+    /// A recipe that was compiled in does not parse.
+    #[error("a recipe is malformed")]
+    Recipe(#[source] RecipeError),
+    /// The vault did not unlock at the start.
+    #[error(transparent)]
+    Unlock(#[from] UnlockError),
+    /// The kernel gave no runtime, thread or signal.
+    #[error("the daemon could not start its threads")]
+    Runtime(#[source] io::Error),
+    /// The signing thread panicked.
+    #[error("the signing thread ended; the vault is locked")]
+    Broken,
+}
+
+impl DaemonError {
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            DaemonError::Held => "stop it first, or choose another --state-dir and --run-dir",
+            DaemonError::Store(_) => "check who owns the state directory and its mode (0700)",
+            DaemonError::Listen(_) => "choose another --listen address or --run-dir",
+            DaemonError::RunDir(_) => "choose another --run-dir",
+            DaemonError::Arena(_) => "raise the limit of locked memory (ulimit -l)",
+            DaemonError::Unlock(_) => "start without --unlock-stdin, then see what `signvault unlock` says",
+            DaemonError::Runtime(_) => "free memory and file descriptors",
+            DaemonError::Recipe(_) | DaemonError::Broken => "please report this with the log",
+        }
+    }
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// [`DaemonError`]. Whatever happened, the vault is locked when this returns.
+pub fn run(config: Config, password: Option<SecretBytes>) -> Result<(), DaemonError> {
+    let mut degraded = harden::harden();
+    log::start(config.log_level, config.log_format);
+    let paths = Paths { state_dir: config.state_dir.clone(), anchor_dir: config.anchor_dir.clone() };
+    file::private_dir(&paths.state_dir)?;
+    let _held_until_the_end = file::lock(&paths.lock())?.ok_or(DaemonError::Held)?;
+    let arena = Arena::new()?;
+    degraded.extend(arena.protection().degraded().map(str::to_owned));
+    let vault = Arc::new(Vault::new(Setup {
+        paths,
+        durability: durability(&config),
+        clock: Arc::new(SystemClock),
+        arena,
+        recipes: recipes()?,
+    }));
+    if let Some(secret) = password {
+        vault.unlock(&SlotKey { kind: SlotKind::Password, secret }, Accept::default())?;
+    }
+    // One thread serves every connection; waiting for disks and hashes has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build();
+    let served = runtime.map_err(DaemonError::Runtime)?.block_on(serve(&config, &vault, degraded));
+    let locked = vault.lock(Why::Shutdown);
+    if locked.is_err() {
+        tracing::error!("the vault is locked, but the ledger row about it could not be written");
+    }
+    tracing::info!("stopped");
+    served
+}
+
+fn durability(config: &Config) -> Durability {
+    match config.durability {
+        raw::Durability::Full => Durability::Full,
+        raw::Durability::Process => Durability::Process,
+    }
+}
+
+fn recipes() -> Result<BTreeMap<String, Arc<Recipe>>, DaemonError> {
+    let parsed = recipe::built_in_names().map(|name| {
+        let text = recipe::built_in(name).unwrap_or_default();
+        Ok((name.to_owned(), Arc::new(Recipe::parse(text).map_err(DaemonError::Recipe)?)))
+    });
+    parsed.collect()
+}
+
+/// Listens, serves, and drains when a signal says so.
+async fn serve(config: &Config, vault: &Arc<Vault>, degraded: Vec<String>) -> Result<(), DaemonError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
+    let (stop, stopping) = watch::channel(false);
+    let (broken, mut is_broken) = watch::channel(false);
+    let sockets = Sockets::bind(config)?;
+    let signer = Signer::start(Arc::clone(vault), LEDGER_WAIT, broken).map_err(DaemonError::Runtime)?;
+    let counts = Arc::new(RefusalCounts::default());
+    let about = Arc::new(about(config, vault, sockets.address, degraded));
+    let app = App { vault: Arc::clone(vault), signer, counts: Arc::clone(&counts), about };
+    announce(&app);
+    let mut serving = tokio::task::JoinSet::new();
+    for (listener, interface) in sockets.interfaces(config, &app) {
+        serving.spawn(listen::serve(listener, interface, stopping.clone()));
+    }
+    let tending = tokio::spawn(tend::tend(Arc::clone(vault), Arc::clone(&counts)));
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        _ = is_broken.wait_for(|broken| *broken) => Err(DaemonError::Broken),
+    };
+    tracing::info!("stopping: requests in flight are finished, new ones refused");
+    stop.send_replace(true);
+    while let Some(drained) = serving.join_next().await {
+        if let Ok(Drained::CutOff(connections)) = drained {
+            tracing::warn!(connections, "connections were cut off");
+        }
+    }
+    tending.abort();
+    tend::note_refusals(vault, &counts).await;
+    ended
+}
+
+/// What the daemon listens on, and where.
+struct Sockets {
+    tcp: Listener,
+    sign: Listener,
+    admin: Listener,
+    address: SocketAddr,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Sockets, DaemonError> {
+        make_run_dir(&config.run_dir).map_err(DaemonError::RunDir)?;
+        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        let group = |name| listen::find_group(&groups, name);
+        let tcp = listen::bind_tcp(config.listen)?;
+        let sign = listen::bind_unix(&config.run_dir, "sign.sock", group("signvault-bots"))?;
+        let admin = listen::bind_unix(&config.run_dir, "admin.sock", group("signvault-admin"))?;
+        let address = tcp.tcp_address().unwrap_or(config.listen);
+        Ok(Sockets { tcp, sign, admin, address })
+    }
+
+    fn interfaces(self, config: &Config, app: &App) -> [(Listener, Arc<Interface>); 3] {
+        let most = config.max_connections as usize;
+        let limits = Limits { connections: most, connections_per_peer: most, ..Limits::default() };
+        let admin_limits = Limits { body_bytes: ADMIN_BODY_BYTES, ..Limits::default() };
+        let over_tcp = Rules::tcp(self.address.port(), &config.allowed_hosts, &limits);
+        let interface = |routes, rules, limits| Interface::new(routes, rules, limits, Arc::clone(&app.counts));
+        [
+            (self.tcp, interface(bot_routes(app.clone()), over_tcp, limits.clone())),
+            (self.sign, interface(bot_routes(app.clone()), Rules::unix(&limits), limits)),
+            (self.admin, interface(admin_routes(app.clone()), Rules::unix(&admin_limits), admin_limits)),
+        ]
+    }
+}
+
+/// Makes the run directory with mode 0755: bots must reach their socket in it.
+fn make_run_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+    // The umask is stricter than this directory may be.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+}
+
+fn about(config: &Config, vault: &Vault, address: SocketAddr, degraded: Vec<String>) -> About {
+    About {
+        listen: address.to_string(),
+        sign_socket: config.sign_socket().display().to_string(),
+        admin_socket: config.admin_socket().display().to_string(),
+        memory: vault.arena().protection().as_str().to_owned(),
+        degraded,
+        admin_uids: config.admin_uids.clone(),
+    }
+}
+
+fn announce(app: &App) {
+    let state = match (app.vault.is_unlocked(), app.vault.is_initialized()) {
+        (true, _) => "unlocked",
+        (false, true) => "locked: run `signvault unlock`",
+        (false, false) => "uninitialized: run `signvault init`",
+    };
+    tracing::info!(listen = %app.about.listen, sign_socket = %app.about.sign_socket, state, "listening");
+    for words in &app.about.degraded {
+        tracing::warn!(degraded = %words, "hardening");
+    }
+}
