@@ -1,7 +1,7 @@
 //! `audit`: the ledger, read and verified. Every row's text is shown as the chain covers it.
 
-use crate::cli::Context;
 use crate::cli::connect::{Admin, percent_encoded};
+use crate::cli::context::Context;
 use crate::cli::duration::parse_seconds;
 use crate::cli::report::{Failure, Form, Reader, print, visible};
 use crate::types::clock::{Clock, SystemClock, UnixMs};

@@ -1,6 +1,6 @@
 //! `backup`: a copy of the vault in a new file. It is sealed like the vault itself and opens with the same passwords.
 
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::cli::file::PrivateFile;
 use crate::cli::report::{Failure, Form};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! `bot`: client programs and their tokens. A token is seen once, here.
 
-use crate::cli::Context;
 use crate::cli::connect::item_path;
+use crate::cli::context::Context;
 use crate::cli::duration::parse_seconds;
 use crate::cli::file::PrivateFile;
 use crate::cli::report::{Failure, Form, print_secret_json, print_secret_line};

@@ -1,8 +1,6 @@
 //! `generate`: man pages and completions, out of the same definitions that parse the command line.
 
-use crate::cli::Cli;
 use crate::cli::report::{Failure, print};
-use clap::CommandFactory;
 use clap_complete::Shell;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,38 +32,38 @@ pub enum CompletedShell {
     Fish,
 }
 
-/// Writes what was asked for.
-pub fn run(command: Command) -> Result<(), Failure> {
+/// Writes what was asked for about the command line with this definition.
+pub fn run(command: Command, definition: clap::Command) -> Result<(), Failure> {
     match command {
         Command::Man { out_dir: None } => {
-            print(&main_page().map_err(|error| cannot_write("standard output", &error))?).map(drop)
+            print(&main_page(definition).map_err(|error| cannot_write("standard output", &error))?).map(drop)
         }
         Command::Man { out_dir: Some(dir) } => {
-            pages(&dir).map_err(|error| cannot_write(&dir.display().to_string(), &error))
+            pages(&dir, definition).map_err(|error| cannot_write(&dir.display().to_string(), &error))
         }
-        Command::Completions { shell } => print(&completions(shell)).map(drop),
+        Command::Completions { shell } => print(&completions(shell, definition)).map(drop),
     }
 }
 
-fn main_page() -> io::Result<Vec<u8>> {
+fn main_page(definition: clap::Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    clap_mangen::Man::new(definition).render(&mut page)?;
     Ok(page)
 }
 
-fn pages(dir: &Path) -> io::Result<()> {
+fn pages(dir: &Path, definition: clap::Command) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    clap_mangen::generate_to(Cli::command(), dir)
+    clap_mangen::generate_to(definition, dir)
 }
 
-fn completions(shell: CompletedShell) -> Vec<u8> {
+fn completions(shell: CompletedShell, mut definition: clap::Command) -> Vec<u8> {
     let shell = match shell {
         CompletedShell::Bash => Shell::Bash,
         CompletedShell::Zsh => Shell::Zsh,
         CompletedShell::Fish => Shell::Fish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "signvault", &mut script);
+    clap_complete::generate(shell, &mut definition, "signvault", &mut script);
     script
 }
 
@@ -77,20 +75,23 @@ fn cannot_write(place: &str, error: &io::Error) -> Failure {
 mod tests {
     use super::*;
 
+    use crate::cli::Cli;
+    use clap::CommandFactory;
+
     #[test]
     fn every_command_has_a_page() {
         let dir = tempfile::tempdir().unwrap();
-        pages(dir.path()).unwrap();
+        pages(dir.path(), Cli::command()).unwrap();
         for page in ["signvault.1", "signvault-init.1", "signvault-credential-add.1", "signvault-slot-add-key-file.1"] {
             assert!(dir.path().join(page).exists(), "{page}");
         }
-        assert!(String::from_utf8(main_page().unwrap()).unwrap().contains(".TH signvault"));
+        assert!(String::from_utf8(main_page(Cli::command()).unwrap()).unwrap().contains(".TH signvault"));
     }
 
     #[test]
     fn completions_are_made_for_each_shell() {
         for shell in [CompletedShell::Bash, CompletedShell::Zsh, CompletedShell::Fish] {
-            let script = String::from_utf8(completions(shell)).unwrap();
+            let script = String::from_utf8(completions(shell, Cli::command())).unwrap();
             assert!(script.contains("accept-rollback"), "{shell:?}");
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! What is read are a `.env` file and a freqtrade `config.json`. Errors name lines and variables, never what they hold.
 
-use crate::cli::Context;
-use crate::cli::credential::{Notes, send};
+use crate::cli::context::Context;
+use crate::cli::credential::notes::{Notes, send};
 use crate::cli::file::read_secret;
 use crate::cli::report::Failure;
 use crate::secret::SecretText;

@@ -1,6 +1,6 @@
 //! `init`: makes a vault that no daemon holds yet.
 
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::cli::file::PrivateFile;
 use crate::cli::prompt::{Source, Terminal};
 use crate::cli::report::{Failure, with_causes};

@@ -1,6 +1,6 @@
 //! `lock`: has the daemon drop the vault key.
 
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::cli::report::Failure;
 use serde_json::{Value, json};
 

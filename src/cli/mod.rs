@@ -7,6 +7,7 @@ pub mod audit;
 pub mod backup;
 pub mod bot;
 pub mod connect;
+pub mod context;
 pub mod credential;
 pub mod demo;
 pub mod duration;
@@ -31,8 +32,8 @@ pub mod usage;
 
 use crate::config::raw::LogFormat;
 use crate::config::{Config, Env, Flags};
-use clap::{Parser, Subcommand};
-use connect::Admin;
+use clap::{CommandFactory, Parser, Subcommand};
+use context::Context;
 use report::{Failure, Form, Report};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -121,23 +122,6 @@ pub enum Command {
     Generate(generate::Command),
 }
 
-/// What a command works with.
-pub struct Context {
-    /// The configuration.
-    pub config: Config,
-    /// What the process was started with.
-    pub env: Env,
-    /// Where words and data go.
-    pub report: Report,
-}
-
-impl Context {
-    /// A client of the daemon's admin socket.
-    pub fn admin(&self) -> Admin {
-        Admin::at(&self.config.admin_socket())
-    }
-}
-
 /// What is to be done once the command line has been dealt with.
 pub enum Next {
     /// Nothing: exit.
@@ -152,9 +136,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, env: Env) -> Next {
     // Before anything is parsed, so that a wrong command line is reported in the form that was asked for.
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let report = Report::new(if json { Form::Json } else { Form::Words }, &env);
-    let done = match usage::parse(arguments) {
+    let done = match usage::parse::<Cli>(arguments) {
         Ok(Cli { global, command: Command::Serve(args) }) => {
-            return match serve::prepare(args, &global, &env) {
+            return match serve::prepare(args, global.flags(), &env) {
                 Ok(start) => Next::Serve(Box::new(start), report),
                 Err(failure) => Next::Exit(report.failure(&failure)),
             };
@@ -173,6 +157,7 @@ fn dispatch(cli: Cli, env: Env, report: Report) -> Result<(), Failure> {
     };
     match cli.command {
         Command::Init(args) => init::run(args, &context()?),
+        // Has gone its own way in `run`.
         Command::Serve(_) => Ok(()),
         Command::Unlock(args) => unlock::run(args, &context()?),
         Command::Lock => lock::run(&context()?),
@@ -188,7 +173,7 @@ fn dispatch(cli: Cli, env: Env, report: Report) -> Result<(), Failure> {
         Command::Restore(args) => restore::run(args, &context()?),
         Command::Recipe(command) => recipe::run(command, &report),
         Command::Demo(args) => demo::run(args, &report),
-        Command::Generate(command) => generate::run(command),
+        Command::Generate(command) => generate::run(command, Cli::command()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `password change`: the old password, then a new one.
 
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::cli::prompt::Source;
 use crate::cli::report::Failure;
 use crate::wire::PasswordChange;

@@ -1,7 +1,7 @@
 //! `policy`: what bots may have signed, set from a file and shown back in words.
 
-use crate::cli::Context;
 use crate::cli::connect::item_path;
+use crate::cli::context::Context;
 use crate::cli::report::{Failure, visible, with_causes};
 use crate::cli::table::table;
 use crate::policy;

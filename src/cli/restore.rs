@@ -1,13 +1,14 @@
 //! `restore`: puts a backup in the place of a vault that is gone. No daemon may hold the vault.
 
-use crate::cli::Context;
-use crate::cli::prompt::Source;
+use crate::cli::context::Context;
 use crate::cli::report::{Exit, Failure, with_causes};
-use crate::crypto::slot::SlotKind;
+use crate::cli::table::pairs;
+use crate::cli::unlock::With;
 use crate::store::file::Paths;
 use crate::types::clock::SystemClock;
-use crate::vault::backup;
+use crate::vault::backup::{self, RestoreError, RestoreReport};
 use crate::vault::unlock::SlotKey;
+use serde_json::json;
 use std::path::PathBuf;
 
 /// `restore`
@@ -15,9 +16,9 @@ use std::path::PathBuf;
 pub struct Args {
     /// The backup
     pub file: PathBuf,
-    /// Read the backup's password as one line from standard input
-    #[arg(long)]
-    pub stdin: bool,
+    /// What opens the backup: what opened the vault when it was made.
+    #[command(flatten)]
+    pub with: With,
     /// Accept a backup that is older than the anchor remembers
     #[arg(long)]
     pub accept_rollback: bool,
@@ -25,18 +26,49 @@ pub struct Args {
 
 /// Restores.
 pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
-    let password = Source::chosen(args.stdin)?.secret("Master password of the backup: ")?;
+    let secret = args.with.read("Master password of the backup: ", context)?;
+    let key = SlotKey::parse(secret).map_err(|error| Failure::failed(error.to_string(), "try again"))?;
     let file = context.env.absolute(&args.file);
     let paths = Paths { state_dir: context.config.state_dir.clone(), anchor_dir: context.config.anchor_dir.clone() };
-    let key = SlotKey { kind: SlotKind::Password, secret: password };
-    let restored = backup::restore(&file, &paths, &key, args.accept_rollback, &SystemClock).map_err(|error| {
-        let code = error.code();
-        Failure::new(Exit::of_code(code), code, with_causes(&error), error.help())
-    })?;
-    context.report.data(&restored, |restored| {
-        format!(
-            "restored: state version {}, ledger row {}, made {}",
-            restored.state_version, restored.audit_sequence, restored.created
-        )
-    })
+    let restored =
+        backup::restore(&file, &paths, &key, args.accept_rollback, &SystemClock).map_err(|error| why_not(&error))?;
+    let data = json!({
+        "state_version": restored.state_version,
+        "audit_sequence": restored.audit_sequence,
+        "created": restored.created,
+    });
+    context.report.data(&data, |_| words(&restored))
+}
+
+fn words(restored: &RestoreReport) -> String {
+    pairs(&[
+        ("backup of", restored.created.clone()),
+        ("state version", restored.state_version.to_string()),
+        ("audit sequence", restored.audit_sequence.to_string()),
+    ])
+}
+
+fn why_not(error: &RestoreError) -> Failure {
+    Failure::new(Exit::of_code(error.code()), error.code(), with_causes(error), error.help())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{IntegrityError, StoreError};
+
+    #[test]
+    fn a_damaged_or_older_backup_is_broken_integrity_and_a_wrong_password_is_not() {
+        let older = IntegrityError::Rollback { database: 1, database_row: 1, anchor: 2, anchor_row: 2 };
+        let cases = [
+            (RestoreError::Damaged, Exit::Broken),
+            (RestoreError::Store(StoreError::Integrity(older)), Exit::Broken),
+            (RestoreError::Store(StoreError::Integrity(IntegrityError::Audit { seq: 1 })), Exit::Broken),
+            (RestoreError::Failed, Exit::Failed),
+            (RestoreError::Exists, Exit::Failed),
+        ];
+        for (error, exit) in cases {
+            assert_eq!(why_not(&error).exit, exit, "{error}");
+        }
+    }
 }

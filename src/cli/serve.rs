@@ -1,6 +1,5 @@
 //! `serve`: what the daemon is to be started with. Running it is not this layer's business.
 
-use crate::cli::Global;
 use crate::cli::prompt::Source;
 use crate::cli::report::Failure;
 use crate::config::{Config, Env, Flags};
@@ -28,8 +27,8 @@ pub struct Start {
 }
 
 /// Works out the configuration and reads the password, before the daemon opens anything.
-pub fn prepare(args: Args, global: &Global, env: &Env) -> Result<Start, Failure> {
-    let config = Config::load(&Flags { listen: args.listen, ..global.flags() }, env)?;
+pub fn prepare(args: Args, flags: Flags, env: &Env) -> Result<Start, Failure> {
+    let config = Config::load(&Flags { listen: args.listen, ..flags }, env)?;
     let password = args.unlock_stdin.then(|| Source::Stdin.secret("")).transpose()?;
     Ok(Start { config, password })
 }

@@ -1,8 +1,8 @@
 //! `sign`: the request that a bot makes, made by hand. It goes to the bots' interface with a bot's token, so it is judged
 //! and counted like any other.
 
-use crate::cli::Context;
 use crate::cli::connect::{Target, post_as_bot};
+use crate::cli::context::Context;
 use crate::cli::file::read_secret;
 use crate::cli::report::{Failure, Form, print};
 use crate::secret::SecretText;

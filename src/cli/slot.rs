@@ -1,7 +1,7 @@
 //! `slot`: the ways to unlock. Each wraps the same vault key, so losing one loses nothing.
 
-use crate::cli::Context;
 use crate::cli::connect::item_path;
+use crate::cli::context::Context;
 use crate::cli::file::PrivateFile;
 use crate::cli::init::{Recovery, shown_recovery_key, written_recovery_key};
 use crate::cli::prompt::Source;

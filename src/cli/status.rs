@@ -1,6 +1,6 @@
 //! `status`: what the daemon says about itself.
 
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::cli::report::{Failure, Paint};
 use crate::cli::table::pairs;
 use crate::wire::Status;

@@ -1,6 +1,6 @@
 //! `unlock`: a password, a recovery key or a key file, sent to the daemon.
 
-use crate::cli::Context;
+use crate::cli::context::Context;
 use crate::cli::file::read_secret;
 use crate::cli::prompt::Source;
 use crate::cli::report::Failure;
@@ -13,18 +13,26 @@ use std::path::{Path, PathBuf};
 /// Bytes of a key file.
 pub const KEY_FILE_BYTES: usize = 32;
 
-/// `unlock`
+/// What opens a slot.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct With {
     /// Read the password or recovery key as one line from standard input
     #[arg(long, conflicts_with = "key_file")]
     pub stdin: bool,
-    /// Unlock with the recovery key
+    /// Use the recovery key
     #[arg(long, conflicts_with = "key_file")]
     pub recovery: bool,
-    /// Unlock with a key file of exactly 32 bytes
+    /// Use a key file of exactly 32 bytes
     #[arg(long, value_name = "PATH")]
     pub key_file: Option<PathBuf>,
+}
+
+/// `unlock`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to unlock with.
+    #[command(flatten)]
+    pub with: With,
     /// Accept a vault that is older than its anchor remembers; this is written to the ledger
     #[arg(long)]
     pub accept_rollback: bool,
@@ -35,10 +43,7 @@ pub struct Args {
 
 /// Unlocks.
 pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
-    let secret = match &args.key_file {
-        Some(path) => key_file(&context.env.absolute(path))?,
-        None => typed(args.recovery, Source::chosen(args.stdin)?)?,
-    };
+    let secret = args.with.read("Master password: ", context)?;
     let (accept_rollback, accept_clock) = (args.accept_rollback, args.accept_clock);
     let request = UnlockRequest { secret, accept_rollback, accept_clock };
     let unlocked: Unlocked = context.admin().post("/v1/unlock", &request)?;
@@ -49,10 +54,17 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     context.report.data(&unlocked, |_| String::new())
 }
 
-fn typed(recovery: bool, source: Source) -> Result<SlotSecret, Failure> {
-    match recovery {
-        true => Ok(SlotSecret::Recovery(source.secret_text("Recovery key: ")?)),
-        false => Ok(SlotSecret::Password(source.secret_text("Master password: ")?)),
+impl With {
+    /// Reads or asks for the secret.
+    pub fn read(&self, question: &str, context: &Context) -> Result<SlotSecret, Failure> {
+        if let Some(path) = &self.key_file {
+            return key_file(&context.env.absolute(path));
+        }
+        let source = Source::chosen(self.stdin)?;
+        match self.recovery {
+            true => Ok(SlotSecret::Recovery(source.secret_text("Recovery key: ")?)),
+            false => Ok(SlotSecret::Password(source.secret_text(question)?)),
+        }
     }
 }
 

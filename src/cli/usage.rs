@@ -3,7 +3,6 @@
 //! The parser's own messages quote what was typed. A secret that somebody put behind a flag that does not exist would
 //! then stand in a log, so the messages are made here.
 
-use crate::cli::Cli;
 use crate::cli::report::{Failure, print};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -20,8 +19,8 @@ pub enum Stop {
 }
 
 /// Reads a command line, the program's name first.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
-    Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
+pub fn parse<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<C, Stop> {
+    C::try_parse_from(arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match print(error.render().to_string().as_bytes()) {
             Ok(_) => Stop::Shown,
             Err(failure) => Stop::Wrong(failure),
@@ -104,6 +103,7 @@ fn flag_name(typed: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
+    use crate::cli::Cli;
     use crate::cli::report::Exit;
     use clap::CommandFactory;
 
@@ -128,6 +128,7 @@ unlock
 unlock --stdin --accept-rollback --accept-clock
 unlock --recovery --stdin
 unlock --key-file k
+restore f --recovery --stdin
 lock
 status --json
 --json status

@@ -2,7 +2,7 @@ use super::*;
 
 fn env(root: bool, variables: &[(&str, &str)]) -> Env {
     let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
-    Env { variables, working_dir: "/work".into(), root }
+    Env { variables, working_dir: "/here".into(), root }
 }
 
 fn user(variables: &[(&str, &str)]) -> Env {
@@ -72,7 +72,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
         ..file
     };
     let config = Config::load(&flags, &variables).unwrap();
-    assert_eq!((config.listen.port(), config.state_dir, config.log_format), (3, "/work/flag".into(), LogFormat::Text));
+    assert_eq!((config.listen.port(), config.state_dir, config.log_format), (3, "/here/flag".into(), LogFormat::Text));
 }
 
 #[test]

@@ -45,7 +45,8 @@ pub fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreError {
     move |source| StoreError::File { what, source }
 }
 
-/// Makes a directory with mode 0700 if it is not there; refuses one that others may enter or that is a symbolic link.
+/// Makes a directory with mode 0700 if it is not there; refuses one that is a symbolic link, or that others may enter
+/// and that already has something in it. An empty one is narrowed.
 ///
 /// # Errors
 /// The system's refusal, or permissions that are too wide.
@@ -63,8 +64,13 @@ pub fn private_dir(path: &Path) -> Result<(), StoreError> {
     if !about.is_dir() {
         return refuse("is not a directory");
     }
+    let is_empty = || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     match about.permissions().mode() & 0o077 {
         0 => Ok(()),
+        _ if is_empty() => {
+            let narrowed = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700));
+            narrowed.map_err(failed(format!("cannot set the mode of {}", path.display())))
+        }
         _ => refuse("may be entered by others; run chmod 700 on it"),
     }
 }

@@ -45,7 +45,8 @@ fn every_recipe_that_comes_along_is_one() {
         let text = built_in(name).unwrap();
         let recipe = Recipe::parse(text).unwrap();
         assert_eq!(recipe.name(), name);
-        assert_eq!(recipe.digest(), digest::hex(DigestAlgorithm::Sha256, text.as_bytes()));
+        let expected = signature::digest(DigestAlgorithm::Sha256, &[text.as_bytes()]);
+        assert_eq!(recipe.digest(), data_encoding::HEXLOWER.encode(expected.as_bytes()));
     }
     assert_eq!(built_in("mtgox"), None);
 }
