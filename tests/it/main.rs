@@ -3,5 +3,6 @@
 //! Where a new test goes: with the file whose name is the word it is about. A test uses the public interface only; what
 //! it needs to say more shortly goes into [`support`].
 
+mod clients;
 mod sign;
 mod support;

@@ -44,7 +44,7 @@ impl Answer {
     /// Standard output, of a command that had to succeed.
     #[track_caller]
     pub fn ok(self) -> String {
-        assert_eq!(self.code, 0, "stderr: {}", self.stderr);
+        assert_eq!(self.code, 0, "stdout: {} stderr: {}", self.stdout, self.stderr);
         self.stdout
     }
 
