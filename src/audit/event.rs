@@ -136,8 +136,12 @@ pub struct Signature<'a> {
     /// What it does to the order book.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
-    /// SHA-256 of the path with its query, hexadecimal.
-    pub path_sha256: String,
+    /// The channel of a WebSocket login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<&'static str>,
+    /// SHA-256 of the path with its query, hexadecimal; absent for a login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_sha256: Option<String>,
     /// SHA-256 of the body, hexadecimal; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_sha256: Option<String>,

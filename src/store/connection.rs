@@ -24,14 +24,35 @@ pub fn create(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Opens a vault's database and checks that it is one, whole, and of the present schema.
+/// Opens a vault's database and checks that it is one, whole, and of the present schema. A database that is refused
+/// later stays as it was: its write-ahead log is not folded in until [`believe`] is called.
 ///
 /// # Errors
 /// [`IntegrityError::Corrupt`] or [`IntegrityError::Schema`]; SQLite's refusal otherwise.
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
-    let connection = open_strict(path, OpenFlags::empty()).map_err(as_damage)?;
-    check(&connection).map_err(as_damage)?;
+    let connection = open_for_slots(path)?;
+    let whole = check_pages(&connection).and_then(|()| compare_schema(&connection));
+    whole.map_err(as_damage)?;
     Ok(connection)
+}
+
+/// Opens a vault's database only to read its slots: what they say is checked by the key that they give.
+///
+/// # Errors
+/// As [`open`], but the pages and the schema are not looked at.
+pub fn open_for_slots(path: &Path) -> Result<Connection, StoreError> {
+    let connection = open_strict(path, OpenFlags::empty()).map_err(as_damage)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    check_version(&connection).map_err(as_damage)?;
+    Ok(connection)
+}
+
+/// Lets a database that was verified fold its write-ahead log in when it closes.
+///
+/// # Errors
+/// SQLite's refusal.
+pub fn believe(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map(|_| ())
 }
 
 /// Which commits are synced to the disk.
@@ -59,7 +80,8 @@ pub fn schema_hash(connection: &Connection) -> rusqlite::Result<[u8; 32]> {
 fn open_strict(path: &Path, more: OpenFlags) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags | more)?;
-    connection.busy_timeout(Duration::ZERO)?;
+    // A vault that was locked a moment ago may still be closing its connection.
+    connection.busy_timeout(Duration::from_secs(2))?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
@@ -86,7 +108,7 @@ fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn check(connection: &Connection) -> Result<(), StoreError> {
+fn check_version(connection: &Connection) -> Result<(), StoreError> {
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if application != APPLICATION_ID {
         return Err(IntegrityError::Schema("it is not a signvault database".to_owned()).into());
@@ -96,11 +118,15 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
         let told = format!("its version is {version}, this program's is {}", MIGRATIONS.len());
         return Err(IntegrityError::Schema(told).into());
     }
+    Ok(())
+}
+
+fn check_pages(connection: &Connection) -> Result<(), StoreError> {
     let whole: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if whole != "ok" {
         return Err(IntegrityError::Corrupt("SQLite's integrity check failed").into());
     }
-    compare_schema(connection)
+    Ok(())
 }
 
 /// The schema must be exactly what the migrations make: a trigger that was added could undo what a statement does.

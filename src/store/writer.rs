@@ -85,6 +85,7 @@ impl Writer {
         compare(&connection, &state, &index)?;
         let tail = verify_chain(&connection, &keys, &state, each_row)?;
         let (anchor, anchored, rolled_back) = open_anchor(paths, &connection, &keys, &state, tail, rollback)?;
+        connection::believe(&connection)?;
         let paths = paths.clone();
         let connection = Some(connection);
         let mut writer = Writer { connection, paths, keys, vault_id, durability, index, state, tail, anchor, anchored };
@@ -160,6 +161,7 @@ impl Writer {
             if state.state_version < self.state.state_version {
                 return Err(IntegrityError::Manifest("an older database under a running vault").into());
             }
+            connection::believe(&connection)?;
             (self.index, self.state, self.tail) = (index, state, tail);
             self.connection = Some(connection);
             tracing::warn!("the database was opened again after a failure");

@@ -2,6 +2,7 @@
 
 use crate::audit::event::{Action, Event};
 use crate::recipe::Recipe;
+use crate::recipe::sign::{Parts, Site};
 use crate::secret::{SecretText, serialize_exposed};
 use crate::store::ledger::Change;
 use crate::store::record::{RecordRow, Table};
@@ -81,6 +82,16 @@ impl Secrets {
         serde_json::from_slice::<OnlySecrets>(json).ok().map(|stored| stored.secrets)
     }
 
+    /// The parts as a recipe takes them.
+    // EXPOSE: to the recipe, which puts the key and the passphrase where the exchange wants them and the secret nowhere.
+    pub fn parts(&self) -> Parts<'_> {
+        Parts {
+            api_key: self.api_key.expose(),
+            secret: self.secret.expose().as_bytes(),
+            passphrase: Some(self.passphrase.expose()),
+        }
+    }
+
     /// Takes what a person gave, refusing what can't be a secret.
     fn parse_given(given: CredentialSecrets) -> Result<Secrets, AdminError> {
         check_part("API key", &given.api_key)?;
@@ -91,6 +102,11 @@ impl Secrets {
 }
 
 impl Card {
+    /// Where the credential is good.
+    pub fn site(&self) -> Site<'_> {
+        Site { environment: self.environment, region: &self.region, base_url: self.base_url.as_deref() }
+    }
+
     /// Reads the card out of a record's JSON; `None` when it is not one.
     pub fn parse(json: &[u8]) -> Option<Card> {
         #[derive(Deserialize)]
@@ -252,6 +268,7 @@ impl Vault {
     ) -> Result<CredentialChanged, AdminError> {
         let prepare = |unlocked: &Unlocked, now: Now| {
             let (id, version, card, secrets) = make(unlocked)?;
+            check_with_recipe(&card, &secrets, &recipe)?;
             let stored = Stored { card: &card, secrets: &secrets };
             let json = Zeroizing::new(serde_json::to_vec(&stored).map_err(|_| AdminError::Unavailable)?);
             let row = unlocked.keyring.seal(Table::Credential, id, version, &json)?;
@@ -284,6 +301,12 @@ impl Vault {
 /// A credential as memory keeps it.
 pub fn in_memory(row: &RecordRow, card: Card, recipe: Arc<Recipe>, last_used: Option<UnixMs>) -> Credential {
     Credential { card, version: row.version, sealed: SealedCredential::of(row), recipe, last_used }
+}
+
+/// Whether the exchange's recipe can sign with these parts at this site.
+fn check_with_recipe(card: &Card, secrets: &Secrets, recipe: &Recipe) -> Result<(), AdminError> {
+    let checked = recipe.check(&secrets.parts(), &card.site());
+    checked.map_err(|error| AdminError::invalid(error.to_string(), "check each part against the exchange's API page"))
 }
 
 fn edited(card: &Card, edit: CredentialEdit) -> Card {

@@ -12,7 +12,8 @@
 use crate::audit::event::{Event, Signature, to_body};
 use crate::crypto::mac;
 use crate::policy;
-use crate::recipe::sign::{Parts, Signed as Content, Site};
+use crate::recipe::sign::Signed as Content;
+use crate::secret::scrub_stack;
 use crate::store::ledger::{Entry, Receipt};
 use crate::types::ask::{Ask, Wanted};
 use crate::types::clock::Now;
@@ -155,15 +156,10 @@ fn release(state: &mut State, receipt: Receipt, ask: &Ask, now: Now) -> Result<S
     let id = permit.credential();
     let credential = unlocked.credentials.get_mut(&id).ok_or(Refusal::Broken)?;
     let secrets = unlocked.keyring.open(permit, id, &credential.sealed).map_err(|_| Refusal::Broken)?;
-    // EXPOSE: to the recipe, which puts the key and the passphrase where the exchange wants them and the secret nowhere.
-    let parts = Parts {
-        api_key: secrets.api_key.expose(),
-        secret: secrets.secret.expose().as_bytes(),
-        passphrase: Some(secrets.passphrase.expose()),
-    };
-    let card = &credential.card;
-    let site = Site { environment: card.environment, region: &card.region, base_url: card.base_url.as_deref() };
-    let content = credential.recipe.sign(&ask.wanted, &parts, &site, now.wall).map_err(|_| Refusal::Broken)?;
+    let content = credential.recipe.sign(&ask.wanted, &secrets.parts(), &credential.card.site(), now.wall);
+    let content = content.map_err(|_| Refusal::Broken)?;
+    drop(secrets);
+    scrub_stack();
     credential.last_used = Some(now.wall);
     Ok(Signed { content, audit_seq: receipt.seq })
 }
@@ -174,9 +170,9 @@ fn row_about<'a>(
     asked: &Asked,
     credential: Option<(Id, &'a Credential)>,
 ) -> Signature<'a> {
-    let (path, body) = match &asked.ask.wanted {
-        Wanted::Request(request) => (request.path.as_str(), request.body.as_deref()),
-        Wanted::Session(channel) => (channel.as_str(), None),
+    let (path, body, channel) = match &asked.ask.wanted {
+        Wanted::Request(request) => (Some(request.path.as_str()), request.body.as_deref(), None),
+        Wanted::Session(channel) => (None, None, Some(channel.as_str())),
     };
     let hash = |text: &str| HEXLOWER.encode(&mac::sha256(&[text.as_bytes()]));
     Signature {
@@ -188,7 +184,8 @@ fn row_about<'a>(
         endpoint: None,
         grant: None,
         effect: None,
-        path_sha256: hash(path),
+        channel,
+        path_sha256: path.map(hash),
         body_sha256: body.map(hash),
         policy: &unlocked.policy_of(&entry.bot).label,
     }

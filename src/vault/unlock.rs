@@ -129,10 +129,11 @@ impl Vault {
         if !self.is_initialized() {
             return Err(UnlockError::Uninitialized);
         }
-        let _one_at_a_time = self.admin.lock();
+        // First, so that of many attempts one waits for the other admin actions and the rest is turned away.
         let Some(_hashing) = self.hashing.try_lock() else {
             return Err(UnlockError::Backoff { retry_after_ms: 1000 });
         };
+        let _one_at_a_time = self.admin.lock();
         let slots = self.read_slots()?;
         let (slot, vault_key, failed) = self.open_a_slot(&slots, key)?;
         if self.is_unlocked() {
@@ -164,7 +165,7 @@ impl Vault {
         match self.look(|unlocked| unlocked.ledger.clone()) {
             Ok(ledger) => Ok(ledger.slots()?),
             Err(_) => {
-                let connection = connection::open(&self.setup.paths.database())?;
+                let connection = connection::open_for_slots(&self.setup.paths.database())?;
                 Ok(read_slots(&connection)?)
             }
         }
