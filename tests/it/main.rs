@@ -4,5 +4,6 @@
 //! it needs to say more shortly goes into [`support`].
 
 mod clients;
+mod http;
 mod sign;
 mod support;
