@@ -43,7 +43,7 @@ pub struct Problem {
     audit_seq: Option<u64>,
 }
 
-/// A problem's type: an identifier, not an address; `signvault explain CODE` tells more.
+/// A problem's type: an identifier, not an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind(&'static str);
 

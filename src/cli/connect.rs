@@ -3,6 +3,8 @@
 //! Async lives here and ends here: every function below blocks until the answer is in. Bodies may hold secrets, so they
 //! are built in memory that is wiped and never appear in an error.
 
+pub mod interrupt;
+
 use crate::secret::SecretText;
 use crate::wire::Problem;
 use bytes::Bytes;

@@ -172,7 +172,7 @@ fn dispatch(cli: Cli, env: Env, report: Report) -> Result<(), Failure> {
         Command::Backup(args) => backup::run(args, &context()?),
         Command::Restore(args) => restore::run(args, &context()?),
         Command::Recipe(command) => recipe::run(command, &report),
-        Command::Demo(args) => demo::run(args, &report),
+        Command::Demo(args) => demo::run(args, &env, &report),
         Command::Generate(command) => generate::run(command, Cli::command()),
     }
 }

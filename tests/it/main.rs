@@ -4,6 +4,8 @@
 //! it needs to say more shortly goes into [`support`].
 
 mod clients;
+mod demo;
 mod http;
+mod readme;
 mod sign;
 mod support;
