@@ -6,6 +6,7 @@
 mod clients;
 mod demo;
 mod http;
+mod leaks;
 mod readme;
 mod sign;
 mod support;

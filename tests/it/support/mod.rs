@@ -127,7 +127,11 @@ impl Vault {
 
     /// Starts the daemon with more arguments.
     pub fn serve_with(&self, more: &[&str]) -> Daemon<'_> {
-        let mut command = self.command(&[&["serve", "--listen", "127.0.0.1:0"], more].concat());
+        self.serve_by(self.command(&[&["serve", "--listen", "127.0.0.1:0"], more].concat()))
+    }
+
+    /// Starts the daemon by this command; its standard error goes to the log.
+    pub fn serve_by(&self, mut command: Command) -> Daemon<'_> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir().join("log")).expect("log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().expect("the daemon starts");
