@@ -20,19 +20,20 @@ const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_vault.sql")];
 /// SQLite's refusal.
 pub fn create(path: &Path) -> Result<Connection, StoreError> {
     let connection = open_strict(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+    believe(&connection)?;
     migrate(&connection)?;
     Ok(connection)
 }
 
 /// Opens a vault's database and checks that it is one, whole, and of the present schema. A database that is refused
-/// later stays as it was: its write-ahead log is not folded in until [`believe`] is called.
+/// later stays as it was: a write-ahead log that a crash left is not folded in until [`believe`] is called.
 ///
 /// # Errors
 /// [`IntegrityError::Corrupt`] or [`IntegrityError::Schema`]; SQLite's refusal otherwise.
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
     let connection = open_for_slots(path)?;
-    let whole = check_pages(&connection).and_then(|()| compare_schema(&connection));
-    whole.map_err(as_damage)?;
+    check_pages(&connection)?;
+    compare_schema(&connection)?;
     Ok(connection)
 }
 
@@ -41,17 +42,22 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// As [`open`], but the pages and the schema are not looked at.
 pub fn open_for_slots(path: &Path) -> Result<Connection, StoreError> {
-    let connection = open_strict(path, OpenFlags::empty()).map_err(as_damage)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    check_version(&connection).map_err(as_damage)?;
+    let left_behind = std::fs::metadata(path.with_extension("db-wal")).is_ok_and(|log| log.len() > 0);
+    let connection = open_strict(path, OpenFlags::empty())?;
+    // A log that a crash left behind is not folded in before the database is known to be the vault's.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, left_behind)?;
+    check_version(&connection)?;
     Ok(connection)
 }
 
-/// Lets a database that was verified fold its write-ahead log in when it closes.
+/// Lets a database that was verified write ahead into its log, and fold the log in when it closes. Said of none that is
+/// not known to be the vault's, because it may write: a restored database, or an empty file in the vault's place, has
+/// another journal mode.
 ///
 /// # Errors
 /// SQLite's refusal.
 pub fn believe(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map(|_| ())
 }
 
@@ -91,7 +97,6 @@ fn open_strict(path: &Path, more: OpenFlags) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "secure_delete", true)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
     // Checkpoints are made between requests, not by whichever request fills the log.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     synchronous(&connection, Durability::Full)?;
@@ -157,20 +162,4 @@ fn schema(connection: &Connection) -> rusqlite::Result<Vec<[String; 4]>> {
 fn enc_texts(texts: &[String]) -> Vec<u8> {
     let items: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
     mac::enc(&items)
-}
-
-/// What SQLite says about a file that is no database, or only half of one, is damage and not a passing fault.
-fn as_damage(error: StoreError) -> StoreError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch};
-    match &error {
-        StoreError::Database(rusqlite::Error::SqliteFailure(inner, _))
-            if matches!(inner.code, DatabaseCorrupt | NotADatabase | TypeMismatch) =>
-        {
-            IntegrityError::Corrupt("it is not a whole SQLite file").into()
-        }
-        StoreError::Database(rusqlite::Error::Utf8Error(..) | rusqlite::Error::InvalidColumnType(..)) => {
-            IntegrityError::Corrupt("a value has another type than its column").into()
-        }
-        _ => error,
-    }
 }

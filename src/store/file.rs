@@ -51,7 +51,7 @@ pub fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreError {
 /// # Errors
 /// The system's refusal, or permissions that are too wide.
 pub fn private_dir(path: &Path) -> Result<(), StoreError> {
-    if path.symlink_metadata().is_err() {
+    if !is_taken(path) {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(path).map_err(failed(format!("cannot make the directory {}", path.display())))?;
@@ -141,6 +141,26 @@ pub fn lock(path: &Path) -> Result<Option<OwnedFd>, StoreError> {
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(errno) => Err(failed(format!("cannot lock {}", path.display()))(errno.into())),
     }
+}
+
+/// Waits until nobody else makes a vault in this directory, and keeps others waiting until the value is dropped. The
+/// lock is on the directory itself, so it leaves no file behind, and a daemon's own lock is not in its way.
+///
+/// # Errors
+/// The directory can't be opened or locked.
+pub fn alone_in(dir: &Path) -> Result<OwnedFd, StoreError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(dir, flags, Mode::empty());
+    let locked = opened.and_then(|opened| {
+        rustix::fs::flock(&opened, FlockOperation::LockExclusive)?;
+        Ok(opened)
+    });
+    locked.map_err(|errno| failed(format!("cannot lock {}", dir.display()))(errno.into()))
+}
+
+/// Whether anything has this name, be it a link that leads nowhere.
+pub fn is_taken(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Gives files to whom a directory belongs: root's `init` must not leave files that the daemon's user can't open.

@@ -103,7 +103,7 @@ impl IntegrityError {
 pub enum StoreError {
     /// SQLite said so. The text stays inside.
     #[error("the database could not be read or written")]
-    Database(#[from] rusqlite::Error),
+    Database(#[source] rusqlite::Error),
     /// The file system said so.
     #[error("{what}")]
     File {
@@ -126,4 +126,22 @@ pub enum Durability {
     Full,
     /// The end of the process, not of power. Changes of state are synced all the same.
     Process,
+}
+
+/// What SQLite says about a file that is no database, or only half of one, is damage and not a passing fault.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch};
+        match &error {
+            rusqlite::Error::SqliteFailure(inner, _)
+                if matches!(inner.code, DatabaseCorrupt | NotADatabase | TypeMismatch) =>
+            {
+                IntegrityError::Corrupt("it is not a whole SQLite file").into()
+            }
+            rusqlite::Error::Utf8Error(..) | rusqlite::Error::InvalidColumnType(..) => {
+                IntegrityError::Corrupt("a value has another type than its column").into()
+            }
+            _ => StoreError::Database(error),
+        }
+    }
 }

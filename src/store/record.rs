@@ -1,7 +1,7 @@
 //! Sealed records and slots, row by row.
 
 use crate::crypto::record::SealedRecord;
-use crate::crypto::slot::Slot;
+use crate::crypto::slot::{Slot, SlotHeader};
 use crate::store::{IntegrityError, StoreError};
 use crate::types::id::Id;
 use rusqlite::{Connection, params};
@@ -120,6 +120,22 @@ pub fn read_slots(connection: &Connection) -> Result<Vec<SlotRow>, StoreError> {
     let mut statement = connection.prepare("SELECT header, commitment, wrapped FROM slot ORDER BY slot_id")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Checks that every slot stands under its own number, by which it is replaced and removed.
+///
+/// # Errors
+/// [`IntegrityError::Manifest`]; SQLite's refusal.
+pub fn check_slot_numbers(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement = connection.prepare("SELECT slot_id, header FROM slot")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (number, header): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        if !SlotHeader::parse(&header).is_ok_and(|header| i64::from(header.slot_id) == number) {
+            return Err(IntegrityError::Manifest("a slot's number").into());
+        }
+    }
+    Ok(())
 }
 
 /// Writes a slot over the one with its number.

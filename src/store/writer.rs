@@ -290,6 +290,7 @@ fn index_of(records: &[(Table, RecordRow)]) -> Index {
 }
 
 fn compare(connection: &Connection, state: &State, index: &Index) -> Result<(), StoreError> {
+    record::check_slot_numbers(connection)?;
     let slots = state::slots_hash(&record::read_slots(connection)?);
     Ok(state.compare(index, slots, connection::schema_hash(connection)?)?)
 }
@@ -325,7 +326,7 @@ fn write_changes(
     Ok(state)
 }
 
-/// The whole chain, from the first kept row; the state row's own point must lie on it.
+/// The whole chain, from the first kept row, before which there is none; the state row's own point must lie on it.
 fn verify_chain(
     connection: &Connection,
     keys: &LedgerKeys,
@@ -341,6 +342,10 @@ fn verify_chain(
             break;
         }
         at = next;
+    }
+    let before = "SELECT EXISTS (SELECT 1 FROM audit WHERE seq <= ?1)";
+    if connection.query_row(before, [state.first_kept.seq as i64], |row| row.get(0))? {
+        return Err(IntegrityError::Audit { seq: state.first_kept.seq }.into());
     }
     match on_chain {
         true => Ok(at),

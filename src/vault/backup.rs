@@ -248,7 +248,7 @@ pub fn restore(
     accept_rollback: bool,
     clock: &dyn Clock,
 ) -> Result<RestoreReport, RestoreError> {
-    if paths.database().exists() {
+    if file::is_taken(&paths.database()) {
         return Err(RestoreError::Exists);
     }
     let (header, bytes) = Header::read(&mut open_backup(backup)?)?;
@@ -257,6 +257,10 @@ pub fn restore(
     refuse_older_than_the_anchor(paths, &header, &ledger_keys, accept_rollback)?;
     file::private_dir(&paths.state_dir)?;
     file::private_dir(&paths.anchor_dir)?;
+    let _until_it_is_made = file::alone_in(&paths.state_dir)?;
+    if file::is_taken(&paths.database()) {
+        return Err(RestoreError::Exists);
+    }
     let building =
         Paths { state_dir: paths.state_dir.join("restore.tmp"), anchor_dir: paths.state_dir.join("restore.tmp") };
     discard(&building)?;

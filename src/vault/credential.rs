@@ -274,15 +274,15 @@ impl Vault {
             let row = unlocked.keyring.seal(Table::Credential, id, version, &json)?;
             let change = Change::Put(Table::Credential, row.clone());
             let body_event = Event::Credential { action, credential: &card.name };
-            Ok(Prepared::new(now, body_event, vec![change], (row, card.clone())))
+            Ok(Prepared::new(now, body_event, vec![change], (row, card.clone(), last_used(unlocked, &id))))
         };
-        let (row, card) = self.change(prepare, |unlocked, (row, card)| {
-            let last_used = unlocked.credentials.get(&row.id).and_then(|known| known.last_used);
+        let (row, card, last_used) = self.change(prepare, |unlocked, (row, card, _)| {
+            let last_used = last_used(unlocked, &row.id);
             unlocked.credentials.insert(row.id, in_memory(row, card.clone(), recipe.clone(), last_used));
         })?;
         let now = self.setup.clock.now().wall;
-        let warnings = warnings(&card, &recipe, None, now);
-        Ok(CredentialChanged { credential: shown(&in_memory(&row, card, recipe, None)), warnings })
+        let warnings = warnings(&card, &recipe, last_used, now);
+        Ok(CredentialChanged { credential: shown(&in_memory(&row, card, recipe, last_used)), warnings })
     }
 
     fn recipe(&self, exchange: &str) -> Result<Arc<Recipe>, AdminError> {
@@ -307,6 +307,10 @@ pub fn in_memory(row: &RecordRow, card: Card, recipe: Arc<Recipe>, last_used: Op
 fn check_with_recipe(card: &Card, secrets: &Secrets, recipe: &Recipe) -> Result<(), AdminError> {
     let checked = recipe.check(&secrets.parts(), &card.site());
     checked.map_err(|error| AdminError::invalid(error.to_string(), "check each part against the exchange's API page"))
+}
+
+fn last_used(unlocked: &Unlocked, id: &Id) -> Option<UnixMs> {
+    unlocked.credentials.get(id).and_then(|known| known.last_used)
 }
 
 fn edited(card: &Card, edit: CredentialEdit) -> Card {

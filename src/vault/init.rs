@@ -52,7 +52,8 @@ pub fn create(
     }
     file::private_dir(&paths.state_dir)?;
     file::private_dir(&paths.anchor_dir)?;
-    if paths.database().exists() {
+    let _until_it_is_made = file::alone_in(&paths.state_dir)?;
+    if file::is_taken(&paths.database()) {
         return Err(InitError::Exists);
     }
     let now = clock.now();

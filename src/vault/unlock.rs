@@ -155,9 +155,7 @@ impl Vault {
         let Some(_hashing) = self.hashing.try_lock() else {
             return Err(UnlockError::Backoff { retry_after_ms: 1000 });
         };
-        let (slot, _, failed) = self.open_a_slot(slots, key)?;
-        Attempts { failed, last_ms: 0 }.write(&self.setup.paths.attempts()).map_err(attempts_failed)?;
-        Ok(slot)
+        self.open_a_slot(slots, key).map(|(slot, ..)| slot)
     }
 
     /// The slots, from the ledger's own connection while unlocked and from the file while locked.
@@ -171,7 +169,9 @@ impl Vault {
         }
     }
 
-    /// Tries every slot of the key's kind. The attempt is counted, durably, before the first hash.
+    /// Tries every slot of the key's kind. The attempt is counted, durably, before the first hash; a secret that opens
+    /// takes its own attempt back, so that nobody waits who has to say `--accept-rollback` next. Those before it stay
+    /// counted until an unlock has put them into the ledger.
     fn open_a_slot(&self, rows: &[SlotRow], key: &SlotKey) -> Result<(u32, VaultKey, u32), UnlockError> {
         let path = self.setup.paths.attempts();
         let now = self.setup.clock.now().wall;
@@ -184,7 +184,10 @@ impl Vault {
         for slot in slots.iter().filter(|slot| slot.header.method.kind() == key.kind) {
             // EXPOSE: to the slot's key derivation.
             match slot.unwrap_key(key.secret.expose()) {
-                Ok(vault_key) => return Ok((slot.header.slot_id, vault_key, before.failed)),
+                Ok(vault_key) => {
+                    Attempts { last_ms: 0, ..before }.write(&path).map_err(attempts_failed)?;
+                    return Ok((slot.header.slot_id, vault_key, before.failed));
+                }
                 Err(SlotError::OutOfMemory) => return Err(UnlockError::Machine("memory for the password hash")),
                 Err(SlotError::OutOfBounds | SlotError::Refused) => (),
             }

@@ -3,10 +3,20 @@
 //! Where a new test goes: with the file whose name is the word it is about. A test uses the public interface only; what
 //! it needs to say more shortly goes into [`support`].
 
+mod audit;
+mod backup;
+mod bots;
+mod cli;
 mod clients;
+mod credentials;
 mod demo;
 mod http;
+mod init;
+mod integrity;
 mod leaks;
+mod policies;
 mod readme;
 mod sign;
+mod slots;
 mod support;
+mod unlock;

@@ -115,11 +115,16 @@ impl Connection {
 
     fn fill(&mut self) -> io::Result<()> {
         let mut piece = [0; 4096];
-        match self.stream.read(&mut piece)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
-                self.buffer.extend(&piece[..count]);
-                Ok(())
+        loop {
+            match self.stream.read(&mut piece) {
+                // A read with a timeout is not started again by itself.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    self.buffer.extend(&piece[..count]);
+                    return Ok(());
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What tests say shortly: a vault in a temporary directory, a daemon over it, requests to it.
 
 pub mod exchange;
+pub mod files;
 pub mod http;
 
 use std::io::Write;
