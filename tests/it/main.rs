@@ -19,4 +19,5 @@ mod readme;
 mod sign;
 mod slots;
 mod support;
+mod timing;
 mod unlock;
