@@ -34,6 +34,8 @@ pub enum Event<'a> {
         failed_attempts: u32,
         /// Whether an older database than the anchor remembers was accepted.
         accepted_rollback: bool,
+        /// Whether the wall clock was accepted as it is.
+        accepted_clock: bool,
     },
     /// The vault was locked.
     Lock {

@@ -116,6 +116,14 @@ fn read_slot(file: &File, anchor_key: &[u8; 32], vault_id: &Id, slot_no: u32) ->
 }
 
 #[cfg(test)]
+impl Anchor {
+    /// An anchor that can't be written.
+    pub(crate) fn read_only(path: &Path) -> Anchor {
+        Anchor { file: File::open(path).unwrap(), next_slot: 0 }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

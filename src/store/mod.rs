@@ -5,6 +5,7 @@
 //! record       sealed records and slots, row by row
 //! state        the one row that says what all others must be
 //! anchor       the state row's witness, in another directory
+//! verify       what must be true of a database before it is believed
 //! writer       one transaction at a time, and what must be true between them
 //! ledger       the queue, group commit, permits
 //! first        what a new database holds
@@ -21,6 +22,9 @@ pub mod first;
 pub mod ledger;
 pub mod record;
 pub mod state;
+#[cfg(test)]
+pub(crate) mod surgery;
+pub mod verify;
 pub mod writer;
 
 use crate::types::id::Id;
@@ -116,6 +120,9 @@ pub enum StoreError {
     /// The files are not what they must be.
     #[error(transparent)]
     Integrity(#[from] IntegrityError),
+    /// The vault was locked meanwhile, and its database closed.
+    #[error("the vault was locked meanwhile")]
+    Closed,
 }
 
 /// How much an acknowledged ledger row survives.

@@ -4,7 +4,7 @@ use crate::crypto::record::SealedRecord;
 use crate::crypto::slot::{Slot, SlotHeader};
 use crate::store::{IntegrityError, StoreError};
 use crate::types::id::Id;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 /// A table of sealed records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,13 +67,27 @@ pub fn read_all(connection: &Connection, table: Table) -> Result<Vec<RecordRow>,
     let mut rows = statement.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let version = u64::try_from(row.get::<_, i64>(1)?).map_err(|_| odd())?;
-        let epoch = u32::try_from(row.get::<_, i64>(2)?).map_err(|_| odd())?;
-        let sealed =
-            SealedRecord { salt: fixed(row.get(3)?)?, commitment: fixed(row.get(4)?)?, ciphertext: row.get(5)? };
-        found.push(RecordRow { id: Id(fixed(row.get(0)?)?), version, epoch, sealed });
+        found.push(read_row(row)?);
     }
     Ok(found)
+}
+
+/// One row of a table; `None` when there is none of that id.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read(connection: &Connection, table: Table, id: &Id) -> Result<Option<RecordRow>, StoreError> {
+    let text = format!("SELECT id, version, epoch, salt, commitment, ciphertext FROM {} WHERE id = ?1", table.name());
+    let mut statement = connection.prepare(&text)?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    rows.next()?.map(read_row).transpose()
+}
+
+fn read_row(row: &Row<'_>) -> Result<RecordRow, StoreError> {
+    let version = u64::try_from(row.get::<_, i64>(1)?).map_err(|_| odd())?;
+    let epoch = u32::try_from(row.get::<_, i64>(2)?).map_err(|_| odd())?;
+    let sealed = SealedRecord { salt: fixed(row.get(3)?)?, commitment: fixed(row.get(4)?)?, ciphertext: row.get(5)? };
+    Ok(RecordRow { id: Id(fixed(row.get(0)?)?), version, epoch, sealed })
 }
 
 /// Writes a record over its older version.

@@ -1,16 +1,18 @@
 //! The one writer of an unlocked vault's database: a transaction at a time, and what must be true between them.
 //!
-//! After any failure nothing in memory is believed: the connection is closed and opened again, and the tables must
-//! match the authenticated state row and the chain must go on from the last durable row, before anything is written.
+//! After any failure the file is not believed: the connection is closed and opened again, and before anything is written
+//! the tables must match the authenticated state row and the chain must go on from the last row that was acknowledged.
+//! What reached the disk beyond that row is taken back, because its callers were told that it did not.
 
 use crate::audit::chain::Link;
 use crate::crypto::keys::LedgerKeys;
+use crate::crypto::slot::{Slot, SlotHeader};
 use crate::store::anchor::{Anchor, Mark};
 use crate::store::file::Paths;
 use crate::store::ledger::{Batch, Change, StoredRow};
 use crate::store::record::{self, RecordRow, SlotRow, Table};
 use crate::store::state::{self, Index, State};
-use crate::store::{Durability, IntegrityError, StoreError, connection, file};
+use crate::store::{Durability, IntegrityError, StoreError, connection, file, verify};
 use crate::types::id::Id;
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::path::Path;
@@ -18,8 +20,6 @@ use std::sync::Arc;
 
 /// The anchor is written at least every so many rows.
 const ROWS_PER_ANCHOR: u64 = 256;
-/// Rows read or checked while the writer is held.
-const PAGE: u32 = 1000;
 /// A write-ahead log larger than this is cut after a checkpoint.
 const WAL_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 /// A write-ahead log smaller than this is left alone.
@@ -37,6 +37,8 @@ pub struct Writer {
     tail: Link,
     anchor: Anchor,
     anchored: Mark,
+    /// What the last transaction that wrote changes replaced, for as long as it may have to be taken back.
+    replaced: Vec<Change>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -80,16 +82,25 @@ impl Writer {
     ) -> Result<Opened, StoreError> {
         let connection = connection::open(&paths.database())?;
         let state = state::read(&connection, keys.state.expose(), &vault_id)?;
-        let records = read_records(&connection)?;
-        let index = index_of(&records);
-        compare(&connection, &state, &index)?;
-        let tail = verify_chain(&connection, &keys, &state, each_row)?;
-        let (anchor, anchored, rolled_back) = open_anchor(paths, &connection, &keys, &state, tail, rollback)?;
+        let records = verify::read_records(&connection)?;
+        let index = verify::index_of(&records);
+        verify::compare(&connection, &state, &index)?;
+        let tail = verify::verify_chain(&connection, &keys, &state, each_row)?;
+        let (anchor, anchored, rolled_back) = verify::open_anchor(paths, &connection, &keys, &state, tail, rollback)?;
         connection::believe(&connection)?;
-        let paths = paths.clone();
-        let connection = Some(connection);
-        let mut writer = Writer { connection, paths, keys, vault_id, durability, index, state, tail, anchor, anchored };
-        writer.write_anchor()?;
+        let writer = Writer {
+            connection: Some(connection),
+            paths: paths.clone(),
+            keys,
+            vault_id,
+            durability,
+            index,
+            state,
+            tail,
+            anchor,
+            anchored,
+            replaced: Vec::new(),
+        };
         Ok(Opened { writer, records, rolled_back })
     }
 
@@ -111,22 +122,21 @@ impl Writer {
     /// Writes every batch in one transaction and says the sequence number of its first row.
     ///
     /// # Errors
-    /// Nothing was written, or nobody can tell: then the connection is opened anew before the next write.
+    /// Nothing of it holds. The connection is closed, because nobody can tell what reached the disk; the next use opens
+    /// it anew and takes back what did.
     pub(crate) fn commit(&mut self, batches: &[Batch]) -> Result<u64, StoreError> {
+        self.recover()?;
         let first = self.tail.seq + 1;
-        let written = self.recover().and_then(|()| self.write(batches));
-        if written.is_err() {
-            self.connection = None;
-        }
-        written.map(|()| first)
+        self.write(batches).map(|()| first)
     }
 
     fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         let rows: u64 = batches.iter().map(|batch| batch.entries.len() as u64).sum();
         let changes = batches.iter().any(|batch| !batch.changes.is_empty());
         let anchors = changes || self.tail.seq + rows >= self.anchored.audit.seq + ROWS_PER_ANCHOR;
-        let connection = self.connection.as_mut().ok_or(IntegrityError::Corrupt("it is not open"))?;
-        connection::synchronous(connection, if anchors { Durability::Full } else { self.durability })?;
+        // Out of its place until the commit: whatever goes wrong, a panic too, leaves the connection closed.
+        let mut connection = self.connection.take().ok_or_else(not_open)?;
+        connection::synchronous(&connection, if anchors { Durability::Full } else { self.durability })?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut tail = self.tail;
         for body in batches.iter().flat_map(|batch| &batch.entries).map(|entry| entry.body.as_str()) {
@@ -136,9 +146,11 @@ impl Writer {
         }
         let state = match changes {
             false => None,
-            true => Some(write_changes(&transaction, &self.keys, &self.state, &mut self.index, tail, batches)?),
+            true => Some(self.write_changes(&transaction, tail, batches)?),
         };
         transaction.commit()?;
+        self.connection = Some(connection);
+        self.replaced.clear();
         self.tail = tail;
         self.state = state.unwrap_or_else(|| self.state.clone());
         if anchors {
@@ -147,26 +159,77 @@ impl Writer {
         Ok(())
     }
 
+    /// Applies every batch's changes to the tables and the index, and writes the state row that tells of them. When the
+    /// transaction fails afterwards the index is wrong, and is read anew with the rest.
+    fn write_changes(&mut self, transaction: &Connection, tail: Link, batches: &[Batch]) -> Result<State, StoreError> {
+        let changes: Vec<&Change> = batches.iter().flat_map(|batch| &batch.changes).collect();
+        self.replaced = replaced_by(transaction, &changes)?;
+        for change in &changes {
+            apply(transaction, change)?;
+            match change {
+                Change::Put(table, row) => self.index.put(*table, row.id, row.version, row.sealed.commitment),
+                Change::Delete(table, id) => self.index.delete(*table, id),
+                Change::PutSlot(_) | Change::DeleteSlot(_) | Change::AcceptClock(_) => (),
+            }
+        }
+        let slots = state::slots_hash(&record::read_slots(transaction)?);
+        let wall = batches.iter().map(|batch| batch.wall).max().unwrap_or(self.state.wall_high);
+        let mut state = self.state.after(&self.index, slots, tail, wall);
+        for change in &changes {
+            if let Change::AcceptClock(now) = change {
+                state.wall_high = *now;
+            }
+        }
+        state::write(transaction, self.keys.state.expose(), &state)?;
+        Ok(state)
+    }
+
     /// Makes a closed connection sound again. Refuses to go on beside a database that is not the one left.
     fn recover(&mut self) -> Result<(), StoreError> {
-        if self.connection.is_some() && self.anchor_is_near() {
-            return Ok(());
-        }
         if self.connection.is_none() {
-            let connection = connection::open(&self.paths.database())?;
-            let state = state::read(&connection, self.keys.state.expose(), &self.vault_id)?;
-            let index = index_of(&read_records(&connection)?);
-            compare(&connection, &state, &index)?;
-            let tail = verify_chain_from(&connection, &self.keys, &self.vault_id, self.tail)?;
-            if state.state_version < self.state.state_version {
-                return Err(IntegrityError::Manifest("an older database under a running vault").into());
-            }
-            connection::believe(&connection)?;
-            (self.index, self.state, self.tail) = (index, state, tail);
-            self.connection = Some(connection);
+            self.reopen()?;
             tracing::warn!("the database was opened again after a failure");
         }
-        self.write_anchor()
+        if self.anchor_is_near() {
+            return Ok(());
+        }
+        let anchored = self.write_anchor();
+        if anchored.is_err() {
+            self.connection = None;
+        }
+        anchored
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let mut connection = connection::open(&self.paths.database())?;
+        let state = state::read(&connection, self.keys.state.expose(), &self.vault_id)?;
+        verify::compare(&connection, &state, &verify::index_of(&verify::read_records(&connection)?))?;
+        let tail = verify::verify_chain_from(&connection, &self.keys, &self.vault_id, self.tail)?;
+        if state.state_version < self.state.state_version {
+            return Err(IntegrityError::Manifest("an older database under a running vault").into());
+        }
+        connection::believe(&connection)?;
+        if tail != self.tail || state != self.state {
+            self.take_back(&mut connection)?;
+        }
+        self.index = verify::index_of(&verify::read_records(&connection)?);
+        verify::compare(&connection, &self.state, &self.index)?;
+        self.connection = Some(connection);
+        self.replaced.clear();
+        Ok(())
+    }
+
+    /// Undoes a transaction that reached the disk although its commit failed: everyone was told that nothing of it holds,
+    /// and memory goes by that. No anchor has seen it.
+    fn take_back(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        connection::synchronous(connection, Durability::Full)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for change in &self.replaced {
+            apply(&transaction, change)?;
+        }
+        transaction.execute("DELETE FROM audit WHERE seq > ?1", [self.tail.seq as i64])?;
+        state::write(&transaction, self.keys.state.expose(), &self.state)?;
+        Ok(transaction.commit()?)
     }
 
     /// Whether the anchor is recent enough that more rows may be written before it is.
@@ -197,15 +260,16 @@ impl Writer {
     /// # Errors
     /// The disk's refusal.
     pub fn tend(&mut self) -> Result<(), StoreError> {
+        self.recover()?;
         let behind = self.tail != self.anchored.audit;
         let wal_bytes = std::fs::metadata(self.paths.database().with_extension("db-wal")).map_or(0, |wal| wal.len());
-        let Some(connection) = &self.connection else { return Ok(()) };
         let mode = match wal_bytes {
             _ if wal_bytes > WAL_LIMIT_BYTES => "TRUNCATE",
             _ if wal_bytes > WAL_CHECKPOINT_BYTES || (behind && self.durability == Durability::Process) => "PASSIVE",
             _ => "",
         };
         if !mode.is_empty() {
+            let connection = self.sound()?;
             // With FULL the log is synced before anything is folded in: a synced row precedes every anchor.
             connection::synchronous(connection, Durability::Full)?;
             connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))?;
@@ -228,7 +292,7 @@ impl Writer {
     /// SQLite's refusal.
     pub fn rows(&mut self, after: u64, limit: u32) -> Result<Vec<StoredRow>, StoreError> {
         self.recover()?;
-        read_rows(self.sound()?, after, limit)
+        verify::read_rows(self.sound()?, after, limit)
     }
 
     /// Checks one page of rows after a point and returns the point after them; the same point when there are none.
@@ -237,7 +301,7 @@ impl Writer {
     /// [`IntegrityError::Audit`].
     pub fn verify_page(&mut self, at: Link, each: &mut dyn FnMut(u64, &str)) -> Result<Link, StoreError> {
         self.recover()?;
-        let next = verify_page(self.sound()?, &self.keys, &self.vault_id, at, each)?;
+        let next = verify::verify_page(self.sound()?, &self.keys, &self.vault_id, at, each)?;
         match next == at && at.seq < self.tail.seq {
             true => Err(IntegrityError::Audit { seq: at.seq + 1 }.into()),
             false => Ok(next),
@@ -269,195 +333,68 @@ impl Writer {
     }
 
     fn sound(&self) -> Result<&Connection, StoreError> {
-        self.connection.as_ref().ok_or(IntegrityError::Corrupt("it is not open").into())
+        self.connection.as_ref().ok_or_else(not_open)
     }
 }
 
-fn read_records(connection: &Connection) -> Result<Vec<(Table, RecordRow)>, StoreError> {
-    let mut records = Vec::new();
-    for table in Table::ALL {
-        records.extend(record::read_all(connection, table)?.into_iter().map(|row| (table, row)));
-    }
-    Ok(records)
+fn not_open() -> StoreError {
+    IntegrityError::Corrupt("it is not open").into()
 }
 
-fn index_of(records: &[(Table, RecordRow)]) -> Index {
-    let mut index = Index::default();
-    for (table, row) in records {
-        index.put(*table, row.id, row.version, row.sealed.commitment);
-    }
-    index
-}
-
-fn compare(connection: &Connection, state: &State, index: &Index) -> Result<(), StoreError> {
-    record::check_slot_numbers(connection)?;
-    let slots = state::slots_hash(&record::read_slots(connection)?);
-    Ok(state.compare(index, slots, connection::schema_hash(connection)?)?)
-}
-
-/// Applies every batch's changes to the tables and the index, and writes the state row that tells of them. When the
-/// transaction fails afterwards the index is wrong, and is read anew with the rest.
-fn write_changes(
-    connection: &Connection,
-    keys: &LedgerKeys,
-    before: &State,
-    index: &mut Index,
-    tail: Link,
-    batches: &[Batch],
-) -> Result<State, StoreError> {
-    for change in batches.iter().flat_map(|batch| &batch.changes) {
-        match change {
-            Change::Put(table, row) => {
-                record::put(connection, *table, row)?;
-                index.put(*table, row.id, row.version, row.sealed.commitment);
-            }
-            Change::Delete(table, id) => {
-                record::delete(connection, *table, id)?;
-                index.delete(*table, id);
-            }
-            Change::PutSlot(slot) => record::put_slot(connection, slot)?,
-            Change::DeleteSlot(slot_id) => record::delete_slot(connection, *slot_id)?,
-        }
-    }
-    let slots = state::slots_hash(&record::read_slots(connection)?);
-    let wall = batches.iter().map(|batch| batch.now).max().unwrap_or(before.wall_high);
-    let state = before.after(index, slots, tail, wall);
-    state::write(connection, keys.state.expose(), &state)?;
-    Ok(state)
-}
-
-/// The whole chain, from the first kept row, before which there is none; the state row's own point must lie on it.
-fn verify_chain(
-    connection: &Connection,
-    keys: &LedgerKeys,
-    state: &State,
-    each_row: &mut dyn FnMut(u64, &str),
-) -> Result<Link, StoreError> {
-    let mut at = state.first_kept;
-    let mut on_chain = at == state.audit;
-    let mut note = |seq: u64, head: &[u8; 32]| on_chain |= seq == state.audit.seq && *head == state.audit.head;
-    loop {
-        let next = verify_page_noting(connection, keys, &state.vault_id, at, each_row, &mut note)?;
-        if next == at {
-            break;
-        }
-        at = next;
-    }
-    let before = "SELECT EXISTS (SELECT 1 FROM audit WHERE seq <= ?1)";
-    if connection.query_row(before, [state.first_kept.seq as i64], |row| row.get(0))? {
-        return Err(IntegrityError::Audit { seq: state.first_kept.seq }.into());
-    }
-    match on_chain {
-        true => Ok(at),
-        false => Err(IntegrityError::Audit { seq: at.seq.min(state.audit.seq) + 1 }.into()),
+fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
+    match change {
+        Change::Put(table, row) => record::put(connection, *table, row),
+        Change::Delete(table, id) => record::delete(connection, *table, id),
+        Change::PutSlot(slot) => record::put_slot(connection, slot),
+        Change::DeleteSlot(slot_id) => record::delete_slot(connection, *slot_id),
+        Change::AcceptClock(_) => Ok(()),
     }
 }
 
-/// The chain after a point that is known to be durable: that row must still be there.
-fn verify_chain_from(
-    connection: &Connection,
-    keys: &LedgerKeys,
-    vault_id: &Id,
-    known: Link,
-) -> Result<Link, StoreError> {
-    let head: Option<Vec<u8>> = match known.seq {
-        0 => Some(known.head.to_vec()),
-        seq => connection.query_row("SELECT head FROM audit WHERE seq = ?1", [seq as i64], |row| row.get(0)).ok(),
+/// The changes that lead back to what stands in the tables now.
+fn replaced_by(connection: &Connection, changes: &[&Change]) -> Result<Vec<Change>, StoreError> {
+    let slots = record::read_slots(connection)?;
+    let slots: Vec<Slot> =
+        slots.iter().filter_map(|(header, c, wrapped)| Slot::parse(header, c, wrapped).ok()).collect();
+    let record = |table: Table, id: Id| -> Result<Option<Change>, StoreError> {
+        let known = record::read(connection, table, &id)?;
+        Ok(Some(known.map_or(Change::Delete(table, id), |row| Change::Put(table, row))))
     };
-    if head.as_deref() != Some(&known.head[..]) {
-        return Err(IntegrityError::Audit { seq: known.seq }.into());
-    }
-    let mut at = known;
-    loop {
-        let next = verify_page(connection, keys, vault_id, at, &mut |_, _| ())?;
-        if next == at {
-            return Ok(at);
+    let slot = |slot_id: u32| {
+        let known = slots.iter().find(|slot| slot.header.slot_id == slot_id).cloned();
+        known.map_or(Change::DeleteSlot(slot_id), Change::PutSlot)
+    };
+    let back = changes.iter().map(|change| match change {
+        Change::Put(table, row) => record(*table, row.id),
+        Change::Delete(table, id) => record(*table, *id),
+        Change::PutSlot(Slot { header: SlotHeader { slot_id, .. }, .. }) | Change::DeleteSlot(slot_id) => {
+            Ok(Some(slot(*slot_id)))
         }
-        at = next;
-    }
-}
-
-fn verify_page(
-    connection: &Connection,
-    keys: &LedgerKeys,
-    vault_id: &Id,
-    at: Link,
-    each_row: &mut dyn FnMut(u64, &str),
-) -> Result<Link, StoreError> {
-    verify_page_noting(connection, keys, vault_id, at, each_row, &mut |_, _| ())
-}
-
-fn verify_page_noting(
-    connection: &Connection,
-    keys: &LedgerKeys,
-    vault_id: &Id,
-    mut at: Link,
-    each_row: &mut dyn FnMut(u64, &str),
-    note: &mut dyn FnMut(u64, &[u8; 32]),
-) -> Result<Link, StoreError> {
-    for row in read_rows(connection, at.seq, PAGE)? {
-        let next = at.follow(keys.audit.expose(), vault_id, row.seq, &row.head, &row.body);
-        at = next.ok_or(IntegrityError::Audit { seq: at.seq + 1 })?;
-        each_row(row.seq, &row.body);
-        note(at.seq, &at.head);
-    }
-    Ok(at)
-}
-
-fn read_rows(connection: &Connection, after: u64, limit: u32) -> Result<Vec<StoredRow>, StoreError> {
-    let text = "SELECT seq, head, body FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-    let mut statement = connection.prepare_cached(text)?;
-    let rows = statement.query_map(params![after as i64, limit], |row| {
-        Ok(StoredRow { seq: row.get::<_, i64>(0)? as u64, head: row.get(1)?, body: row.get(2)? })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// Opens the anchor and compares: a database ahead of it is what a crash leaves, one behind it is an older copy.
-fn open_anchor(
-    paths: &Paths,
-    connection: &Connection,
-    keys: &LedgerKeys,
-    state: &State,
-    tail: Link,
-    rollback: Rollback,
-) -> Result<(Anchor, Mark, bool), StoreError> {
-    let path = paths.anchor();
-    let found = Anchor::open(&path, keys.anchor.expose(), &state.vault_id).and_then(|(anchor, mark)| {
-        match behind(connection, state, tail, mark)? {
-            None => Ok((anchor, mark, false)),
-            Some(refusal) => Err(refusal.into()),
-        }
+        Change::AcceptClock(_) => Ok(None),
     });
-    match (found, rollback) {
-        (Err(StoreError::Integrity(IntegrityError::Anchor(_) | IntegrityError::Rollback { .. })), Rollback::Accept) => {
-            file::private_dir(&paths.anchor_dir)?;
-            let mark = Mark { state_version: state.state_version, audit: tail };
-            Ok((Anchor::create(&path, keys.anchor.expose(), &state.vault_id, mark)?, mark, true))
-        }
-        (found, _) => found,
+    back.filter_map(Result::transpose).collect()
+}
+
+#[cfg(test)]
+impl Writer {
+    /// Makes the next write fail. The connection is closed by that, so the one after it succeeds.
+    pub(crate) fn refuse_writes(&mut self) -> Result<(), StoreError> {
+        self.recover()?;
+        Ok(self.sound()?.pragma_update(None, "query_only", true)?)
+    }
+
+    /// Makes the next write that needs another page fail, as a full disk does.
+    pub(crate) fn allow_no_more_pages(&self) -> Result<(), StoreError> {
+        let connection = self.sound()?;
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        Ok(connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
+    }
+
+    /// Runs any statement, as one who writes to the file would.
+    pub(crate) fn run(&self, statement: &str) -> Result<(), StoreError> {
+        Ok(self.sound()?.execute_batch(statement)?)
     }
 }
 
-fn behind(
-    connection: &Connection,
-    state: &State,
-    tail: Link,
-    mark: Mark,
-) -> Result<Option<IntegrityError>, StoreError> {
-    let rollback = IntegrityError::Rollback {
-        database: state.state_version,
-        database_row: tail.seq,
-        anchor: mark.state_version,
-        anchor_row: mark.audit.seq,
-    };
-    if state.state_version < mark.state_version || tail.seq < mark.audit.seq {
-        return Ok(Some(rollback));
-    }
-    if mark.audit.seq <= state.first_kept.seq {
-        return Ok(None);
-    }
-    let head: Vec<u8> =
-        connection.query_row("SELECT head FROM audit WHERE seq = ?1", [mark.audit.seq as i64], |row| row.get(0))?;
-    Ok((head != mark.audit.head).then_some(rollback))
-}
+#[cfg(test)]
+pub(crate) mod tests;

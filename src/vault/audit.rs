@@ -117,7 +117,7 @@ fn oldest(ledger: &Ledger, filter: &Filter, after: u64, limit: usize) -> Result<
 }
 
 fn newest(ledger: &Ledger, filter: &Filter, limit: usize) -> Result<AuditPage, AdminError> {
-    let tail = ledger.position().1.seq;
+    let tail = ledger.standing().tail.seq;
     let mut rows = Vec::new();
     let mut end = tail;
     while end > 0 && rows.len() < limit && tail - end < MAX_SCANNED {

@@ -15,12 +15,13 @@ use crate::crypto::slot::{HEADER_BYTES, Slot, SlotError, WRAPPED_BYTES};
 use crate::secret::Arena;
 use crate::store::anchor::{Anchor, Mark};
 use crate::store::file::{self, Paths};
-use crate::store::ledger::{Entry, Ledger};
+use crate::store::ledger::{Entry, Ledger, Standing};
 use crate::store::record::SlotRow;
 use crate::store::writer::{Rollback, Writer};
 use crate::store::{Durability, IntegrityError, StoreError};
 use crate::types::clock::{Clock, UnixMs};
 use crate::types::id::Id;
+use crate::vault::change::Prepared;
 use crate::vault::keyring::Keyring;
 use crate::vault::unlock::SlotKey;
 use crate::vault::{AdminError, Vault};
@@ -29,6 +30,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 const MAGIC: &[u8; 8] = b"SGNVBKUP";
 const FORMAT_VERSION: u16 = 1;
@@ -171,38 +173,45 @@ impl Vault {
     /// # Errors
     /// [`AdminError::Locked`]; the disk's refusal, or the sink's.
     pub fn backup(&self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), AdminError> {
-        self.note(Event::Backup)?;
-        let (ledger, snapshot_key, vault_id, epoch) = self.look(|unlocked| {
-            // EXPOSE: to the chunks of this backup; the copy wipes itself.
-            let key = zeroize::Zeroizing::new(*unlocked.keyring.keys().backup.expose());
-            (unlocked.ledger.clone(), key, unlocked.keyring.vault_id(), unlocked.keyring.epoch())
-        })?;
-        let (snapshot, state_version, audit_sequence) = self.snapshot(&ledger)?;
-        let header = Header {
-            vault_id,
-            epoch,
-            state_version,
-            audit_sequence,
-            created: self.setup.clock.now().wall,
-            salt: generate_random().map_err(|_| AdminError::Machine("random numbers"))?,
-            slots: ledger.slots()?,
-        };
-        let written = write_backup(snapshot, &header, &snapshot_key, sink);
+        let (snapshot, header, key) = self.prepare_backup()?;
+        let written = write_backup(snapshot, &header, &key, sink);
         written.map_err(|source| StoreError::File { what: "the backup could not be written".into(), source }.into())
     }
 
+    /// The copy to seal, its header and the key. Two backups take turns up to here, because the copy's name is fixed.
+    fn prepare_backup(&self) -> Result<(File, Header, Zeroizing<[u8; 32]>), AdminError> {
+        let turn = self.turn();
+        self.change_in_turn(&turn, |_, now| Ok(Prepared::new(now, Event::Backup, Vec::new(), ())), |_, ()| ())?;
+        let (ledger, key, vault_id, epoch) = self.look(|unlocked| {
+            // EXPOSE: to the chunks of this backup; the copy wipes itself.
+            let key = Zeroizing::new(*unlocked.keyring.keys().backup.expose());
+            (unlocked.ledger.clone(), key, unlocked.keyring.vault_id(), unlocked.keyring.epoch())
+        })?;
+        let (snapshot, standing, slots) = self.snapshot(&ledger)?;
+        let header = Header {
+            vault_id,
+            epoch,
+            state_version: standing.state.state_version,
+            audit_sequence: standing.tail.seq,
+            created: self.setup.clock.now().wall,
+            salt: generate_random().map_err(|_| AdminError::Machine("random numbers"))?,
+            slots,
+        };
+        Ok((snapshot, header, key))
+    }
+
     /// A copy of the database that has no name any more, so that nothing is left of it whatever happens.
-    fn snapshot(&self, ledger: &Ledger) -> Result<(File, u64, u64), AdminError> {
+    fn snapshot(&self, ledger: &Ledger) -> Result<(File, Standing, Vec<SlotRow>), AdminError> {
         let path = self.setup.paths.state_dir.join("backup.tmp");
         let failed = |source| AdminError::from(StoreError::File { what: "the copy for the backup".into(), source });
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => (),
         }
-        let position = ledger.snapshot(&path)?;
+        let (standing, slots) = ledger.snapshot(&path)?;
         let file = File::open(&path).map_err(failed)?;
         std::fs::remove_file(&path).map_err(failed)?;
-        Ok((file, position.0, position.1))
+        Ok((file, standing, slots))
     }
 }
 
@@ -384,8 +393,8 @@ fn build(
     let ticket = ledger.enqueue(now.wall, vec![Entry { body, opens: None }], Vec::new());
     let settled = ledger.settle(ticket);
     settled.map_err(|_| StoreError::from(IntegrityError::Corrupt("the restored ledger can't be written")))?;
-    let (state, tail) = ledger.position();
-    Ok((keys, Mark { state_version: state.state_version, audit: tail }))
+    let standing = ledger.standing();
+    Ok((keys, Mark { state_version: standing.state.state_version, audit: standing.tail }))
 }
 
 fn publish(

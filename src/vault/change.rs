@@ -5,6 +5,7 @@ use crate::store::ledger::{Change, Entry};
 use crate::types::clock::Now;
 use crate::vault::state::{State, Unlocked};
 use crate::vault::{AdminError, Vault};
+use parking_lot::MutexGuard;
 
 /// What an action wants to write.
 pub struct Prepared<T> {
@@ -23,7 +24,18 @@ impl<T> Prepared<T> {
     }
 }
 
+/// Proof that no other action is under way. What an action read from the disk before it prepared stays true while it
+/// holds this.
+pub(crate) struct Turn<'a> {
+    _only: MutexGuard<'a, ()>,
+}
+
 impl Vault {
+    /// Waits for one's turn to act.
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        Turn { _only: self.admin.lock() }
+    }
+
     /// Runs an action: `prepare` looks at the vault and says what to write; once that is durable, `publish` makes it
     /// true in memory.
     ///
@@ -35,14 +47,26 @@ impl Vault {
         prepare: impl FnOnce(&Unlocked, Now) -> Result<Prepared<T>, AdminError>,
         publish: impl FnOnce(&mut Unlocked, &T),
     ) -> Result<T, AdminError> {
-        let _one_at_a_time = self.admin.lock();
+        self.change_in_turn(&self.turn(), prepare, publish)
+    }
+
+    /// [`Vault::change`] for an action that has its turn already, because it looked at the disk or hashed before.
+    ///
+    /// # Errors
+    /// As [`Vault::change`].
+    pub(crate) fn change_in_turn<T>(
+        &self,
+        _turn: &Turn<'_>,
+        prepare: impl FnOnce(&Unlocked, Now) -> Result<Prepared<T>, AdminError>,
+        publish: impl FnOnce(&mut Unlocked, &T),
+    ) -> Result<T, AdminError> {
         let now = self.setup.clock.now();
         let (ledger, ticket, answer) = {
-            let state = self.state();
-            let State::Unlocked(unlocked) = &*state else { return Err(AdminError::Locked) };
+            let mut state = self.state();
+            let State::Unlocked(unlocked) = &mut *state else { return Err(AdminError::Locked) };
             let prepared = prepare(unlocked, now)?;
             let entry = Entry { body: prepared.body, opens: None };
-            let ticket = unlocked.ledger.enqueue(now.wall, vec![entry], prepared.changes);
+            let ticket = unlocked.ledger.enqueue(unlocked.clock_guard.seen_wall(now), vec![entry], prepared.changes);
             (unlocked.ledger.clone(), ticket, prepared.answer)
         };
         ledger.settle(ticket).map_err(|_| AdminError::Unavailable)?;
@@ -53,10 +77,10 @@ impl Vault {
     }
 
     /// Runs an action that must not wait for the disk to be true: `apply` changes memory at once, under the lock, and
-    /// says what to write.
+    /// says what to write. It takes no turn: it waits for no other action.
     ///
     /// # Errors
-    /// `apply`'s refusal; [`AdminError::AppliedInMemory`] when the row could not be written.
+    /// `apply`'s refusal; [`AdminError::AppliedInMemory`] when the row could not be written: the ledger owes it then.
     pub(crate) fn change_at_once<T>(
         &self,
         apply: impl FnOnce(&mut Unlocked, Now) -> Result<Prepared<T>, AdminError>,
@@ -67,7 +91,7 @@ impl Vault {
             let State::Unlocked(unlocked) = &mut *state else { return Err(AdminError::Locked) };
             let prepared = apply(unlocked, now)?;
             let entry = Entry { body: prepared.body, opens: None };
-            let ticket = unlocked.ledger.enqueue(now.wall, vec![entry], prepared.changes);
+            let ticket = unlocked.ledger.owe(unlocked.clock_guard.seen_wall(now), vec![entry], prepared.changes);
             (unlocked.ledger.clone(), ticket, prepared.answer)
         };
         ledger.settle(ticket).map_err(|_| AdminError::AppliedInMemory)?;

@@ -41,6 +41,12 @@ impl ClockGuard {
         !self.jumped
     }
 
+    /// The wall time that the vault may remember as seen: none while the clock is not believed, or one jump would be the
+    /// floor that every later unlock compares with.
+    pub fn seen_wall(&mut self, now: Now) -> UnixMs {
+        if self.is_sane(now) { now.wall } else { UnixMs(i64::MIN) }
+    }
+
     fn fits(&self, now: Now) -> bool {
         let passed = i64::try_from(now.boot_ms.saturating_sub(self.start.boot_ms)).unwrap_or(i64::MAX);
         let expected = self.start.wall.0.saturating_add(passed);

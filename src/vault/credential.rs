@@ -72,6 +72,15 @@ struct Stored<'a> {
     secrets: &'a Secrets,
 }
 
+/// A credential to be written.
+struct Written {
+    id: Id,
+    version: u64,
+    card: Card,
+    secrets: Secrets,
+    recipe: Arc<Recipe>,
+}
+
 impl Secrets {
     /// Reads the secrets out of a record's JSON; `None` when it is not one.
     pub fn parse(json: &[u8]) -> Option<Secrets> {
@@ -198,9 +207,9 @@ impl Vault {
         };
         check_card(&card, &recipe)?;
         let id = generate_id()?;
-        self.write_credential(Action::Add, recipe, move |unlocked| match unlocked.credential_named(&card.name) {
+        self.write_credential(Action::Add, move |unlocked| match unlocked.credential_named(&card.name) {
             Some(_) => Err(AdminError::Exists("credential")),
-            None => Ok((id, 1, card, secrets)),
+            None => Ok(Written { id, version: 1, card, secrets, recipe }),
         })
     }
 
@@ -209,16 +218,16 @@ impl Vault {
     /// # Errors
     /// As [`Vault::add_credential`], and [`AdminError::NotFound`].
     pub fn edit_credential(&self, name: &str, edit: CredentialEdit) -> Result<CredentialChanged, AdminError> {
-        let recipe = self.recipe_of(name)?;
-        self.write_credential(Action::Edit, recipe.clone(), move |unlocked| {
+        self.write_credential(Action::Edit, move |unlocked| {
             let (id, found) = unlocked.credential_named(name).ok_or(AdminError::NotFound("credential"))?;
-            let card = edited(&found.card, edit);
+            let (recipe, card) = (found.recipe.clone(), edited(&found.card, edit));
             check_card(&card, &recipe)?;
             if card.name != name && unlocked.credential_named(&card.name).is_some() {
                 return Err(AdminError::Exists("credential"));
             }
             let secrets = unlocked.keyring.open_to_reseal(id, &found.sealed);
-            Ok((id, found.version + 1, card, secrets.map_err(|_| AdminError::Unavailable)?))
+            let secrets = secrets.map_err(|_| AdminError::Unavailable)?;
+            Ok(Written { id, version: found.version + 1, card, secrets, recipe })
         })
     }
 
@@ -227,12 +236,11 @@ impl Vault {
     /// # Errors
     /// As [`Vault::add_credential`], and [`AdminError::NotFound`].
     pub fn rotate_credential(&self, name: &str, given: CredentialSecrets) -> Result<CredentialChanged, AdminError> {
-        let recipe = self.recipe_of(name)?;
         let secrets = Secrets::parse_given(given)?;
-        self.write_credential(Action::Rotate, recipe, move |unlocked| {
+        self.write_credential(Action::Rotate, move |unlocked| {
             let (id, found) = unlocked.credential_named(name).ok_or(AdminError::NotFound("credential"))?;
             let card = Card { masked_key: mask(&secrets.api_key), ..found.card.clone() };
-            Ok((id, found.version + 1, card, secrets))
+            Ok(Written { id, version: found.version + 1, card, secrets, recipe: found.recipe.clone() })
         })
     }
 
@@ -263,20 +271,20 @@ impl Vault {
     fn write_credential(
         &self,
         action: Action,
-        recipe: Arc<Recipe>,
-        make: impl FnOnce(&Unlocked) -> Result<(Id, u64, Card, Secrets), AdminError>,
+        make: impl FnOnce(&Unlocked) -> Result<Written, AdminError>,
     ) -> Result<CredentialChanged, AdminError> {
         let prepare = |unlocked: &Unlocked, now: Now| {
-            let (id, version, card, secrets) = make(unlocked)?;
+            let Written { id, version, card, secrets, recipe } = make(unlocked)?;
             check_with_recipe(&card, &secrets, &recipe)?;
             let stored = Stored { card: &card, secrets: &secrets };
             let json = Zeroizing::new(serde_json::to_vec(&stored).map_err(|_| AdminError::Unavailable)?);
             let row = unlocked.keyring.seal(Table::Credential, id, version, &json)?;
             let change = Change::Put(Table::Credential, row.clone());
             let body_event = Event::Credential { action, credential: &card.name };
-            Ok(Prepared::new(now, body_event, vec![change], (row, card.clone(), last_used(unlocked, &id))))
+            let last_used = last_used(unlocked, &id);
+            Ok(Prepared::new(now, body_event, vec![change], (row, card.clone(), recipe, last_used)))
         };
-        let (row, card, last_used) = self.change(prepare, |unlocked, (row, card, _)| {
+        let (row, card, recipe, last_used) = self.change(prepare, |unlocked, (row, card, recipe, _)| {
             let last_used = last_used(unlocked, &row.id);
             unlocked.credentials.insert(row.id, in_memory(row, card.clone(), recipe.clone(), last_used));
         })?;
@@ -290,11 +298,6 @@ impl Vault {
             let known: Vec<&str> = self.setup.recipes.keys().map(String::as_str).collect();
             AdminError::invalid("there is no recipe for that exchange", format!("recipes: {}", known.join(", ")))
         })
-    }
-
-    fn recipe_of(&self, name: &str) -> Result<Arc<Recipe>, AdminError> {
-        self.look(|unlocked| unlocked.credential_named(name).map(|(_, found)| found.recipe.clone()))?
-            .ok_or(AdminError::NotFound("credential"))
     }
 }
 

@@ -15,28 +15,30 @@ pub enum Why {
 }
 
 impl Vault {
-    /// Locks. From the moment the lock is taken no secret opens, whatever the disk does; the vault key and the keys of
-    /// records are wiped before the ledger row is written. Locking a locked vault does nothing.
+    /// Locks and closes the database. From the moment the lock is taken no secret opens, whatever the disk does; the
+    /// vault key and the keys of records are wiped before the ledger row is written, the ledger's own keys after it.
+    /// Locking a locked vault does nothing; while another lock is under way it waits for the end of that.
     ///
     /// # Errors
     /// [`AdminError::AppliedInMemory`] when the row could not be written: the vault is locked all the same.
     pub fn lock(&self, why: Why) -> Result<(), AdminError> {
+        let _closing = self.closing.lock();
         let now = self.setup.clock.now();
         let (ledger, ticket) = {
             let mut state = self.state();
-            let State::Unlocked(unlocked) = std::mem::replace(&mut *state, State::Locked) else { return Ok(()) };
+            let State::Unlocked(mut unlocked) = std::mem::replace(&mut *state, State::Locked) else { return Ok(()) };
             let why = match why {
                 Why::Asked => "asked",
                 Why::Shutdown => "shutdown",
             };
             let entry = Entry { body: to_body(now, Event::Lock { why }), opens: None };
-            let ticket = unlocked.ledger.enqueue(now.wall, vec![entry], Vec::new());
+            let ticket = unlocked.ledger.enqueue(unlocked.clock_guard.seen_wall(now), vec![entry], Vec::new());
             (unlocked.ledger.clone(), ticket)
         };
         tracing::info!("locked");
         let settled = ledger.settle(ticket);
-        let tended = ledger.tend();
-        match settled.is_ok() && tended.is_ok() {
+        let closed = ledger.close();
+        match settled.is_ok() && closed.is_ok() {
             true => Ok(()),
             false => Err(AdminError::AppliedInMemory),
         }

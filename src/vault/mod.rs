@@ -10,8 +10,10 @@
 //!
 //! Three locks, always taken in this order and never across each other's waits:
 //! `admin` (one change at a time) → `state` (what is in memory; held for microseconds, never across I/O) → the
-//! ledger's own. An operation changes memory and queues its ledger row under `state`, so the order of rows is the order
-//! of events; then it lets go and waits for the disk.
+//! ledger's own. Signing, locking and revoking never wait for `admin`. Two more are taken first of all by whom they
+//! concern: `hashing` (one Argon2 at a time; never waited for) and `closing` (from the moment of a lock until the
+//! database is closed, so that an unlock does not meet its own past). An operation changes memory and queues its ledger
+//! row under `state`, so the order of rows is the order of events; then it lets go and waits for the disk.
 //!
 //! Deliberately absent: HTTP, SQL, and what a recipe or a policy means. This layer orders the steps.
 
@@ -65,12 +67,19 @@ pub struct Vault {
     state: Mutex<State>,
     admin: Mutex<()>,
     hashing: Mutex<()>,
+    closing: Mutex<()>,
 }
 
 impl Vault {
     /// A locked vault, or one that is not there yet.
     pub fn new(setup: Setup) -> Vault {
-        Vault { setup, state: Mutex::new(State::Locked), admin: Mutex::new(()), hashing: Mutex::new(()) }
+        Vault {
+            setup,
+            state: Mutex::new(State::Locked),
+            admin: Mutex::new(()),
+            hashing: Mutex::new(()),
+            closing: Mutex::new(()),
+        }
     }
 
     /// Whether the vault's database is there at all.
@@ -147,6 +156,7 @@ impl From<StoreError> for AdminError {
     fn from(error: StoreError) -> AdminError {
         match error {
             StoreError::Integrity(inner) => AdminError::Integrity(inner),
+            StoreError::Closed => AdminError::Locked,
             StoreError::Database(_) | StoreError::File { .. } => AdminError::Unavailable,
         }
     }
@@ -180,3 +190,6 @@ fn check_name(what: &str, name: &str) -> Result<(), AdminError> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,8 @@ pub fn sign(vault: &Vault, asked: Vec<Asked>) -> Vec<Result<Signed, Refusal>> {
             return asked.iter().map(|_| Err(Refusal::Locked)).collect();
         };
         let judged: Vec<Judged> = asked.iter().map(|asked| judge(unlocked, asked, now)).collect();
-        let ticket = unlocked.ledger.enqueue(now.wall, judged.iter().filter_map(Judged::entry).collect(), Vec::new());
+        let wall = unlocked.clock_guard.seen_wall(now);
+        let ticket = unlocked.ledger.enqueue(wall, judged.iter().filter_map(Judged::entry).collect(), Vec::new());
         (unlocked.ledger.clone(), judged, ticket)
     };
     let Ok(receipts) = ledger.settle(ticket) else {
@@ -149,12 +150,17 @@ fn named_among_the_bots<'a>(unlocked: &'a Unlocked, entry: &BotEntry, name: &str
     of_the_bot.into_iter().find(|(_, credential)| credential.card.name == name)
 }
 
-/// Step 7: the permit opens the secret, for as long as one MAC takes.
+/// Step 7: the permit opens the secret, for as long as one MAC takes. What became untrue while the disk worked is not
+/// signed for: the row stands, the signature is not made.
 fn release(state: &mut State, receipt: Receipt, ask: &Ask, now: Now) -> Result<Signed, Refusal> {
     let State::Unlocked(unlocked) = state else { return Err(Refusal::Locked) };
+    let denied = |denial| Refusal::Denied { denial, audit_seq: receipt.seq };
+    if !unlocked.clock_guard.is_sane(now) {
+        return Err(denied(clock_jumped()));
+    }
     let permit = receipt.permit.ok_or(Refusal::Broken)?;
     let id = permit.credential();
-    let credential = unlocked.credentials.get_mut(&id).ok_or(Refusal::Broken)?;
+    let credential = unlocked.credentials.get_mut(&id).ok_or_else(|| denied(no_such_credential()))?;
     let secrets = unlocked.keyring.open(permit, id, &credential.sealed).map_err(|_| Refusal::Broken)?;
     let content = credential.recipe.sign(&ask.wanted, &secrets.parts(), &credential.card.site(), now.wall);
     let content = content.map_err(|_| Refusal::Broken)?;

@@ -1,12 +1,13 @@
 //! Slots: the ways to unlock, and changing the password. All of it wraps the same vault key again; no record is
-//! touched, so bots go on signing meanwhile.
+//! touched, so bots go on signing meanwhile. Each holds its turn from the first look at the slots to the end: otherwise
+//! two removals could each leave the other's slot as the last, and a removed slot could come back with a new password.
 
 use crate::audit::event::{Action, Event};
 use crate::crypto::kdf::Argon2Params;
 use crate::crypto::slot::{Slot, SlotKind, SlotMethod};
 use crate::store::ledger::Change;
 use crate::types::clock::{Now, UnixMs};
-use crate::vault::change::Prepared;
+use crate::vault::change::{Prepared, Turn};
 use crate::vault::init::{InitError, MIN_PASSWORD_BYTES, make_slot};
 use crate::vault::state::Unlocked;
 use crate::vault::unlock::{SlotKey, UnlockError};
@@ -45,6 +46,7 @@ impl Vault {
         let old = SlotKey::parse(SlotSecret::Password(change.old))?;
         check_new_password(change.new.len())?;
         let new = SlotKey::parse(SlotSecret::Password(change.new))?;
+        let turn = self.turn();
         let slots = self.slot_rows()?;
         let slot_id = self.check_secret(&slots, &old)?;
         let known = self.parsed_slots()?;
@@ -54,8 +56,8 @@ impl Vault {
             let changes = vec![Change::PutSlot(slot)];
             Ok(Prepared::new(now, Event::PasswordChange { slot: slot_id }, changes, ()))
         };
-        self.change(prepare, |_, ()| ())?;
-        self.scrub()?;
+        self.change_in_turn(&turn, prepare, |_, ()| ())?;
+        self.scrub();
         Ok(vec![
             "the old password with an old copy of the vault's files (a backup, a snapshot) still opens that copy"
                 .to_owned(),
@@ -76,6 +78,7 @@ impl Vault {
             SlotKind::KeyFile => SlotMethod::KeyFile,
             SlotKind::Recovery => SlotMethod::Recovery,
         };
+        let turn = self.turn();
         let known = self.parsed_slots()?;
         let slot_id = known.iter().map(|slot| slot.header.slot_id).max().unwrap_or(0) + 1;
         if known.len() >= MAX_SLOTS {
@@ -83,7 +86,7 @@ impl Vault {
         }
         let slot = self.wrap(slot_id, method, &key)?;
         let card = shown(&slot);
-        self.write_slot(Action::Add, slot_id, key.kind, Change::PutSlot(slot))?;
+        self.write_slot(&turn, Action::Add, slot_id, key.kind, Change::PutSlot(slot))?;
         Ok(card)
     }
 
@@ -92,6 +95,7 @@ impl Vault {
     /// # Errors
     /// [`AdminError::NotFound`]; [`AdminError::Invalid`] for the last password.
     pub fn remove_slot(&self, slot_id: u32) -> Result<(), AdminError> {
+        let turn = self.turn();
         let known = self.parsed_slots()?;
         let slot = known.iter().find(|slot| slot.header.slot_id == slot_id).ok_or(AdminError::NotFound("slot"))?;
         let kind = slot.header.method.kind();
@@ -102,13 +106,21 @@ impl Vault {
                 "add another password first, or change this one with `signvault password change`",
             ));
         }
-        self.write_slot(Action::Remove, slot_id, kind, Change::DeleteSlot(slot_id))?;
-        self.scrub()
+        self.write_slot(&turn, Action::Remove, slot_id, kind, Change::DeleteSlot(slot_id))?;
+        self.scrub();
+        Ok(())
     }
 
-    fn write_slot(&self, action: Action, slot: u32, kind: SlotKind, change: Change) -> Result<(), AdminError> {
+    fn write_slot(
+        &self,
+        turn: &Turn<'_>,
+        action: Action,
+        slot: u32,
+        kind: SlotKind,
+        change: Change,
+    ) -> Result<(), AdminError> {
         let event = Event::Slot { action, slot, kind: kind.as_str() };
-        self.change(|_, now| Ok(Prepared::new(now, event, vec![change], ())), |_, ()| ())
+        self.change_in_turn(turn, |_, now| Ok(Prepared::new(now, event, vec![change], ())), |_, ()| ())
     }
 
     /// Wraps a copy of the vault key: hashing takes a while, and nothing may wait for it.
@@ -137,10 +149,13 @@ impl Vault {
         slots.collect::<Result<_, _>>().map_err(|_| AdminError::Unavailable)
     }
 
-    /// Overwrites the old wrapped keys that a change left in the write-ahead log.
-    fn scrub(&self) -> Result<(), AdminError> {
-        let ledger = self.look(|unlocked| unlocked.ledger.clone())?;
-        Ok(ledger.scrub()?)
+    /// Overwrites the old wrapped keys that a change left in the write-ahead log. The change holds without it, and a
+    /// lock does the same when it closes the database.
+    fn scrub(&self) {
+        let scrubbed = self.ledger().map(|ledger| ledger.scrub());
+        if !matches!(scrubbed, Ok(Ok(()))) {
+            tracing::warn!("an old wrapped key stays in the write-ahead log until the next lock");
+        }
     }
 }
 

@@ -15,13 +15,14 @@ use crate::crypto::slot::{Slot, SlotError, SlotKind};
 use crate::policy::{self, Policy, READ_ONLY};
 use crate::secret::SecretBytes;
 use crate::store::attempts::{Attempts, MAX_BACKOFF_MS};
-use crate::store::ledger::{Entry, Ledger};
+use crate::store::ledger::{Change, Entry, Ledger};
 use crate::store::record::{RecordRow, SlotRow, Table, read_slots};
 use crate::store::writer::{Opened, Rollback, Writer};
 use crate::store::{IntegrityError, StoreError, connection};
-use crate::types::clock::UnixMs;
+use crate::types::clock::{Now, UnixMs};
 use crate::vault::Vault;
 use crate::vault::bot::Bot;
+use crate::vault::change::{Prepared, Turn};
 use crate::vault::clock_guard::ClockGuard;
 use crate::vault::credential::{Card, in_memory, warnings};
 use crate::vault::keyring::Keyring;
@@ -93,6 +94,13 @@ pub struct Accept {
     pub clock: bool,
 }
 
+impl Accept {
+    /// What the state row must forget for it.
+    fn changes(self, now: Now) -> Vec<Change> {
+        if self.clock { vec![Change::AcceptClock(now.wall)] } else { Vec::new() }
+    }
+}
+
 impl SlotKey {
     /// Reads what came over the wire.
     ///
@@ -133,17 +141,20 @@ impl Vault {
         let Some(_hashing) = self.hashing.try_lock() else {
             return Err(UnlockError::Backoff { retry_after_ms: 1000 });
         };
-        let _one_at_a_time = self.admin.lock();
+        let turn = self.turn();
+        // A lock that is under way holds the database until its row is written. While this has its turn nobody else can
+        // unlock, so there is no other to wait for.
+        drop(self.closing.lock());
         let slots = self.read_slots()?;
         let (slot, vault_key, failed) = self.open_a_slot(&slots, key)?;
         if self.is_unlocked() {
-            self.accept_on_unlocked(accept);
+            self.accept_on_unlocked(&turn, slot, failed, accept)?;
         } else {
             self.load(slot, vault_key, failed, accept)?;
         }
-        let cleared = Attempts::default().write(&self.setup.paths.attempts());
-        cleared
-            .map_err(|source| UnlockError::Storage(StoreError::File { what: "the attempts file".into(), source }))?;
+        if let Err(error) = Attempts::default().write(&self.setup.paths.attempts()) {
+            tracing::warn!(%error, "the count of failed unlocks could not be cleared; the next unlock may have to wait");
+        }
         self.told(slot, failed)
     }
 
@@ -219,10 +230,16 @@ impl Vault {
         let seen = if accept.clock { now.wall } else { opened.writer.state().wall_high };
         unlocked.clock_guard = ClockGuard::new(now, seen);
         let ledger = Arc::new(Ledger::new(opened.writer));
-        let event = Event::Unlock { slot, failed_attempts: failed, accepted_rollback: opened.rolled_back };
-        let ticket = ledger.enqueue(now.wall, vec![Entry { body: to_body(now, event), opens: None }], Vec::new());
+        let event = Event::Unlock {
+            slot,
+            failed_attempts: failed,
+            accepted_rollback: opened.rolled_back,
+            accepted_clock: accept.clock,
+        };
+        let wall = unlocked.clock_guard.seen_wall(now);
+        let ticket = ledger.enqueue(wall, vec![Entry { body: to_body(now, event), opens: None }], accept.changes(now));
         let settled = ledger.settle(ticket);
-        settled.map_err(|_| UnlockError::Storage(IntegrityError::Corrupt("its ledger can't be written").into()))?;
+        settled.map_err(|_| cannot_write())?;
         *self.state() = State::Unlocked(Box::new(unlocked.with(ledger)));
         tracing::info!(slot, failed_attempts = failed, "unlocked");
         Ok(())
@@ -280,21 +297,33 @@ impl Vault {
         Ok(())
     }
 
-    fn accept_on_unlocked(&self, accept: Accept) {
-        let now = self.setup.clock.now();
-        if let State::Unlocked(unlocked) = &mut *self.state()
-            && accept.clock
-        {
-            unlocked.clock_guard = ClockGuard::new(now, now.wall);
+    /// Applies what an unlock of an unlocked vault accepts: of the clock only, and with a row about it.
+    fn accept_on_unlocked(
+        &self,
+        turn: &Turn<'_>,
+        slot: u32,
+        failed_attempts: u32,
+        accept: Accept,
+    ) -> Result<(), UnlockError> {
+        if !accept.clock {
+            return Ok(());
         }
+        let prepare = |_: &Unlocked, now: Now| {
+            let event = Event::Unlock { slot, failed_attempts, accepted_rollback: false, accepted_clock: true };
+            Ok(Prepared::new(now, event, accept.changes(now), now))
+        };
+        let accepted = self.change_in_turn(turn, prepare, |unlocked, now| {
+            unlocked.clock_guard = ClockGuard::new(*now, now.wall);
+        });
+        accepted.map(|_| ()).map_err(|_| cannot_write())
     }
 
     fn told(&self, slot: u32, failed_attempts: u32) -> Result<wire::Unlocked, UnlockError> {
         let warnings = self.warnings();
         let ledger = self.look(|unlocked| unlocked.ledger.clone()).map_err(|_| UnlockError::Failed)?;
-        let (state, tail) = ledger.position();
-        let state_version = state.state_version;
-        Ok(wire::Unlocked { state_version, audit_sequence: tail.seq, failed_attempts, slot, warnings })
+        let standing = ledger.standing();
+        let (state_version, audit_sequence) = (standing.state.state_version, standing.tail.seq);
+        Ok(wire::Unlocked { state_version, audit_sequence, failed_attempts, slot, warnings })
     }
 
     /// What there is to warn about, over all credentials; nothing while locked.
@@ -319,7 +348,7 @@ struct Loading {
 
 impl Loading {
     fn new(keyring: Keyring) -> Loading {
-        let never = crate::types::clock::Now { wall: UnixMs(0), boot_ms: 0 };
+        let never = Now { wall: UnixMs(0), boot_ms: 0 };
         Loading {
             keyring,
             credentials: HashMap::new(),
@@ -347,6 +376,10 @@ impl Loading {
 fn parse_slots(rows: &[SlotRow]) -> Result<Vec<Slot>, UnlockError> {
     let parsed = rows.iter().map(|(header, commitment, wrapped)| Slot::parse(header, commitment, wrapped));
     parsed.collect::<Result<Vec<Slot>, SlotError>>().map_err(|_| UnlockError::OutOfBounds)
+}
+
+fn cannot_write() -> UnlockError {
+    UnlockError::Storage(IntegrityError::Corrupt("its ledger can't be written").into())
 }
 
 fn attempts_failed(source: std::io::Error) -> UnlockError {

@@ -60,15 +60,14 @@ impl Vault {
                 (unlocked.ledger.clone(), unlocked.credentials.len(), working, sane)
             }
         };
-        let ledger_is_available = ledger.is_available();
-        let (state, tail) = ledger.position();
+        let standing = ledger.standing();
         Some(Position {
-            state_version: state.state_version,
-            audit_sequence: tail.seq,
-            audit_head: HEXLOWER.encode(&tail.head),
+            state_version: standing.state.state_version,
+            audit_sequence: standing.tail.seq,
+            audit_head: HEXLOWER.encode(&standing.tail.head),
             credentials,
             bots,
-            ledger_is_available,
+            ledger_is_available: standing.is_available,
             clock_is_sane,
         })
     }

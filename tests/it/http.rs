@@ -61,7 +61,7 @@ fn t26_every_bad_authorization_gets_the_same_401() {
                 .map(|header| {
                     let mut connection = if tcp { daemon.tcp() } else { daemon.unix() };
                     let extra = format!("{header}Content-Type: application/json\r\n");
-                    connection.send(&sign_head(&connection.host().to_owned(), &extra, &balance())).unwrap();
+                    connection.send(&sign_head(connection.host(), &extra, &balance())).unwrap();
                     connection.receive().unwrap_or_else(|error| panic!("{header}: {error}"))
                 })
                 .collect();
@@ -206,7 +206,7 @@ fn t39_browsers_are_refused_and_no_answer_lets_one_read() {
         for line in lines {
             let mut connection = daemon.tcp();
             let extra = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n{line}\r\n");
-            connection.send(&sign_head(&connection.host().to_owned(), &extra, &balance())).unwrap();
+            connection.send(&sign_head(connection.host(), &extra, &balance())).unwrap();
             let answer = connection.receive().unwrap();
             assert_eq!((answer.status, answer.code().as_str()), (403, "http.browser"), "{line}");
             assert!(!answer.head.to_ascii_lowercase().contains("access-control-"));
@@ -216,7 +216,7 @@ fn t39_browsers_are_refused_and_no_answer_lets_one_read() {
         let mut connection = daemon.tcp();
         let extra =
             format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\nSec-Fetch-Mode: cors\r\n");
-        connection.send(&sign_head(&connection.host().to_owned(), &extra, &balance())).unwrap();
+        connection.send(&sign_head(connection.host(), &extra, &balance())).unwrap();
         let answer = connection.receive().unwrap();
         assert_eq!(answer.status, 200);
         assert!(!answer.head.to_ascii_lowercase().contains("access-control-"));
@@ -238,7 +238,7 @@ fn t41_only_plain_json_is_read() {
         for (line, status) in types {
             let mut connection = daemon.tcp();
             let extra = format!("Authorization: Bearer {token}\r\n{line}");
-            connection.send(&sign_head(&connection.host().to_owned(), &extra, &balance())).unwrap();
+            connection.send(&sign_head(connection.host(), &extra, &balance())).unwrap();
             assert_eq!(connection.receive().unwrap().status, status, "{line:?}");
         }
     });

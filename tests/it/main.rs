@@ -3,19 +3,26 @@
 //! Where a new test goes: with the file whose name is the word it is about. A test uses the public interface only; what
 //! it needs to say more shortly goes into [`support`].
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on says so by panicking")]
+
 mod audit;
 mod backup;
 mod bots;
 mod cli;
 mod clients;
+mod crash;
 mod credentials;
 mod demo;
+mod drain;
 mod http;
 mod init;
 mod integrity;
 mod leaks;
+mod load;
 mod policies;
 mod readme;
+mod revoke;
+mod rotate;
 mod sign;
 mod slots;
 mod support;

@@ -189,7 +189,7 @@ fn every_request_that_a_real_client_made_is_signed_over_http_as_that_client_sign
         }
         let text = |name: &str| row["request"][name].as_str().unwrap().to_owned();
         let (method, path, body) = (text("method"), text("path"), text("body"));
-        let answer = connection.sign(&token, "main", &method, &path, Some(&body).map(String::as_str));
+        let answer = connection.sign(&token, "main", &method, &path, Some(String::as_str(&body)));
         match answer.status {
             200 => {
                 check_signature(&answer.json(), SECRET, &method, &path, &body);

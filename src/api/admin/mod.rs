@@ -70,7 +70,7 @@ impl From<AdminError> for Problem {
             AdminError::AppliedInMemory => Problem::new(
                 "audit.unavailable",
                 error.to_string(),
-                "free space on or repair the disk that holds the state directory, then repeat the command",
+                "free space on or repair the disk that holds the state directory: the row follows by itself, as long as the vault is not locked before",
             ),
             AdminError::Machine(_) => Problem::new("internal", error.to_string(), "free memory and try again"),
             AdminError::Integrity(inner) => inner.into(),

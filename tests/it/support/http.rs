@@ -65,17 +65,27 @@ impl Response {
 impl Connection {
     /// To the bots' TCP port.
     pub fn tcp(port: u16) -> Connection {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
-        stream.set_nodelay(true).expect("nodelay");
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-        Connection { stream: Box::new(stream), host: format!("127.0.0.1:{port}"), buffer: Vec::new() }
+        Connection::try_tcp(port).expect("connected")
+    }
+
+    /// To the bots' TCP port, when the daemon may be gone.
+    pub fn try_tcp(port: u16) -> io::Result<Connection> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Connection { stream: Box::new(stream), host: format!("127.0.0.1:{port}"), buffer: Vec::new() })
     }
 
     /// To a Unix socket.
     pub fn unix(path: &Path) -> Connection {
-        let stream = UnixStream::connect(path).expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-        Connection { stream: Box::new(stream), host: "localhost".to_owned(), buffer: Vec::new() }
+        Connection::try_unix(path).expect("connected")
+    }
+
+    /// To a Unix socket, when the daemon may be gone.
+    pub fn try_unix(path: &Path) -> io::Result<Connection> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Connection { stream: Box::new(stream), host: "localhost".to_owned(), buffer: Vec::new() })
     }
 
     /// The `Host` that this connection's requests carry.
@@ -155,8 +165,20 @@ impl Connection {
 
     /// `POST /v1/sign`.
     pub fn sign(&mut self, token: &str, credential: &str, method: &str, path: &str, body: Option<&str>) -> Response {
+        self.try_sign(token, credential, method, path, body).expect("an answer")
+    }
+
+    /// `POST /v1/sign`, when the daemon may be gone.
+    pub fn try_sign(
+        &mut self,
+        token: &str,
+        credential: &str,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> io::Result<Response> {
         let ask = ask(credential, method, path, body).to_string();
-        self.request("POST", "/v1/sign", Some(token), Some(&ask))
+        self.try_request("POST", "/v1/sign", Some(token), Some(&ask))
     }
 }
 

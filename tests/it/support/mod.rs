@@ -3,6 +3,7 @@
 pub mod exchange;
 pub mod files;
 pub mod http;
+pub mod signers;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

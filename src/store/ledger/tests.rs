@@ -1,0 +1,209 @@
+//! The queue, the permits, and what failing disks leave.
+
+use super::*;
+use crate::store::Durability;
+use crate::store::file::Paths;
+use crate::store::writer::tests::{entry, new_writer, row};
+use std::sync::Barrier;
+use std::thread;
+
+fn new_ledger() -> (tempfile::TempDir, Ledger) {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = new_writer(dir.path(), Durability::Full);
+    (dir, Ledger::new(writer))
+}
+
+fn paths(dir: &tempfile::TempDir) -> Paths {
+    Paths { state_dir: dir.path().join("state"), anchor_dir: dir.path().join("anchor") }
+}
+
+impl Ledger {
+    fn say(&self, body: &str) -> Ticket {
+        self.enqueue(UnixMs(0), vec![entry(body)], Vec::new())
+    }
+
+    fn bodies(&self) -> Vec<String> {
+        self.rows(0, 10_000).unwrap().into_iter().map(|row| row.body).collect()
+    }
+}
+
+fn seq(outcome: Outcome) -> u64 {
+    outcome.unwrap()[0].seq
+}
+
+#[test]
+fn rows_stand_in_the_order_of_the_queue_whoever_settles_first() {
+    let (_dir, ledger) = new_ledger();
+    let [one, two, three] = ["one", "two", "three"].map(|body| ledger.say(body));
+    assert_eq!(seq(ledger.settle(three)), 4);
+    assert_eq!(seq(ledger.settle(one)), 2);
+    assert_eq!(seq(ledger.settle(two)), 3);
+    assert_eq!(ledger.bodies(), ["first", "one", "two", "three"]);
+}
+
+#[test]
+fn what_waits_together_is_one_commit() {
+    let (_dir, ledger) = new_ledger();
+    let tickets: Vec<Ticket> = (0..50).map(|at| ledger.say(&format!("row {at}"))).collect();
+    assert_eq!(ledger.waiting(), 50);
+    for (at, ticket) in tickets.into_iter().enumerate().rev() {
+        assert_eq!(seq(ledger.settle(ticket)), at as u64 + 2);
+        assert_eq!(ledger.waiting(), 0, "the first to settle wrote for all");
+    }
+}
+
+#[test]
+fn sixteen_threads_get_the_numbers_in_which_they_queued() {
+    let (_dir, ledger) = new_ledger();
+    let order = Mutex::new(Vec::new());
+    let start = Barrier::new(16);
+    thread::scope(|scope| {
+        for name in 0..16 {
+            let (ledger, order, start) = (&ledger, &order, &start);
+            scope.spawn(move || {
+                start.wait();
+                for count in 0..20 {
+                    let body = format!("{name}/{count}");
+                    let ticket = {
+                        let mut order = order.lock();
+                        order.push(body.clone());
+                        ledger.say(&body)
+                    };
+                    let seq = seq(ledger.settle(ticket));
+                    assert_eq!(order.lock()[seq as usize - 2], body);
+                }
+            });
+        }
+    });
+    assert_eq!(ledger.bodies()[1..], *order.lock());
+    assert_eq!(ledger.verify().unwrap().last.seq, 321);
+}
+
+#[test]
+fn only_a_durable_row_that_opens_a_credential_makes_a_permit() {
+    let (_dir, ledger) = new_ledger();
+    let allowed = Entry { body: "allowed".into(), opens: Some(Id([1; 16])) };
+    let receipts = ledger.settle(ledger.enqueue(UnixMs(0), vec![entry("denied"), allowed], Vec::new())).unwrap();
+    assert!(receipts[0].permit.is_none());
+    let permit = receipts[1].permit.as_ref().unwrap();
+    assert_eq!((permit.credential(), permit.audit_seq()), (Id([1; 16]), 3));
+}
+
+#[test]
+fn a_failed_commit_is_unavailable_for_all_that_waited_and_leaves_no_gap() {
+    let (_dir, ledger) = new_ledger();
+    let allowed = Entry { body: "lost".into(), opens: Some(Id([1; 16])) };
+    let change = Change::Put(Table::Credential, row(1, 1));
+    let one = ledger.enqueue(UnixMs(0), vec![allowed], Vec::new());
+    let two = ledger.enqueue(UnixMs(0), vec![entry("lost too")], vec![change]);
+    let before = ledger.standing();
+    ledger.refuse_next_write();
+    assert_eq!(ledger.settle(two).unwrap_err(), Unavailable);
+    assert!(!ledger.standing().is_available);
+    assert_eq!(ledger.settle(one).unwrap_err(), Unavailable);
+
+    assert_eq!(seq(ledger.settle(ledger.say("next"))), 2);
+    let after = ledger.standing();
+    assert!(after.is_available);
+    assert_eq!(after.state, before.state);
+    assert_eq!(ledger.bodies(), ["first", "next"]);
+    assert_eq!(ledger.verify().unwrap().last, after.tail);
+}
+
+#[test]
+fn while_the_database_is_gone_all_is_unavailable_and_it_heals_by_itself() {
+    let (dir, ledger) = new_ledger();
+    ledger.refuse_next_write();
+    ledger.settle(ledger.say("lost")).unwrap_err();
+    let (here, away) = (paths(&dir).database(), dir.path().join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    for _ in 0..3 {
+        assert_eq!(ledger.settle(ledger.say("lost")).unwrap_err(), Unavailable);
+        assert!(ledger.tend().is_err());
+        assert!(!ledger.standing().is_available);
+    }
+    std::fs::rename(&away, &here).unwrap();
+    ledger.tend().unwrap();
+    assert!(ledger.standing().is_available, "nobody has to sign for it to be seen");
+    assert_eq!(seq(ledger.settle(ledger.say("two"))), 2);
+    assert_eq!(ledger.bodies(), ["first", "two"]);
+}
+
+#[test]
+fn a_full_disk_is_unavailable_and_heals_when_there_is_room() {
+    let (_dir, ledger) = new_ledger();
+    let long = "x".repeat(100_000);
+    ledger.with_writer(|writer| writer.allow_no_more_pages()).unwrap();
+    let (small, large) = (ledger.say("small"), ledger.say(&long));
+    assert_eq!(ledger.settle(small).unwrap_err(), Unavailable, "all or nothing");
+    assert_eq!(ledger.settle(large).unwrap_err(), Unavailable);
+    assert_eq!(seq(ledger.settle(ledger.say(&long))), 2);
+    assert_eq!(ledger.verify().unwrap().last.seq, 2);
+}
+
+#[test]
+fn what_is_owed_is_written_first_of_all_once_the_disk_allows() {
+    let (_dir, ledger) = new_ledger();
+    let change = Change::Put(Table::Bot, row(1, 1));
+    let forgotten = ledger.say("forgotten");
+    let owed = ledger.owe(UnixMs(0), vec![entry("owed")], vec![change]);
+    ledger.refuse_next_write();
+    ledger.settle(forgotten).unwrap_err();
+    ledger.settle(owed).unwrap_err();
+    assert_eq!(seq(ledger.settle(ledger.say("next"))), 3);
+    assert_eq!(ledger.bodies(), ["first", "owed", "next"]);
+    assert_eq!(ledger.standing().state.state_version, 2);
+}
+
+#[test]
+fn what_is_owed_is_written_even_if_nobody_asks_for_more() {
+    let (_dir, ledger) = new_ledger();
+    let owed = ledger.owe(UnixMs(0), vec![entry("owed")], Vec::new());
+    ledger.refuse_next_write();
+    ledger.settle(owed).unwrap_err();
+    ledger.tend().unwrap();
+    assert_eq!(ledger.bodies(), ["first", "owed"]);
+    assert_eq!(ledger.waiting(), 0);
+}
+
+#[test]
+fn a_closed_ledger_writes_nothing_and_lets_the_database_go() {
+    let (dir, ledger) = new_ledger();
+    ledger.settle(ledger.say("two")).unwrap();
+    ledger.close().unwrap();
+    ledger.close().unwrap();
+    assert_eq!(ledger.settle(ledger.say("late")).unwrap_err(), Unavailable);
+    assert!(matches!(ledger.rows(0, 1), Err(StoreError::Closed)));
+    assert!(matches!(ledger.tend(), Err(StoreError::Closed)));
+    crate::store::connection::open(&paths(&dir).database()).unwrap();
+}
+
+#[test]
+fn looking_does_not_wait_for_the_disk() {
+    let (_dir, ledger) = new_ledger();
+    let _busy = ledger.stall();
+    assert_eq!(ledger.standing().tail.seq, 1);
+}
+
+#[test]
+fn verification_names_the_first_row_that_does_not_follow() {
+    let surgeries = [
+        ("UPDATE audit SET body = 'other' WHERE seq = 3", 3),
+        ("UPDATE audit SET head = zeroblob(32) WHERE seq = 2", 2),
+        ("DELETE FROM audit WHERE seq = 3", 3),
+        ("DELETE FROM audit WHERE seq >= 4", 4),
+        ("UPDATE audit SET seq = 9 WHERE seq = 5", 5),
+    ];
+    for (surgery, expected) in surgeries {
+        let (_dir, ledger) = new_ledger();
+        for body in ["two", "three", "four", "five"] {
+            ledger.settle(ledger.say(body)).unwrap();
+        }
+        assert_eq!(ledger.verify().unwrap().last.seq, 5);
+        ledger.with_writer(|writer| writer.run(surgery)).unwrap();
+        match ledger.verify() {
+            Err(StoreError::Integrity(IntegrityError::Audit { seq })) => assert_eq!(seq, expected, "{surgery}"),
+            other => panic!("{surgery}: {other:?}"),
+        }
+    }
+}

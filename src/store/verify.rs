@@ -1,0 +1,202 @@
+//! What must be true of a database before it is believed: its records against the state row, its ledger from row to row,
+//! and both against the anchor. Nothing here changes the database.
+
+use crate::audit::chain::Link;
+use crate::crypto::keys::LedgerKeys;
+use crate::store::anchor::{Anchor, Mark};
+use crate::store::file::{self, Paths};
+use crate::store::ledger::StoredRow;
+use crate::store::record::{self, RecordRow, Table};
+use crate::store::state::{self, Index, State};
+use crate::store::writer::Rollback;
+use crate::store::{IntegrityError, StoreError, connection};
+use crate::types::id::Id;
+use rusqlite::{Connection, params};
+
+/// Rows read or checked in one go.
+const PAGE: u32 = 1000;
+
+/// Every record of every table, still sealed.
+///
+/// # Errors
+/// SQLite's refusal, or a value that no column can hold.
+pub fn read_records(connection: &Connection) -> Result<Vec<(Table, RecordRow)>, StoreError> {
+    let mut records = Vec::new();
+    for table in Table::ALL {
+        records.extend(record::read_all(connection, table)?.into_iter().map(|row| (table, row)));
+    }
+    Ok(records)
+}
+
+/// What the state row's root covers, of records that were read.
+pub fn index_of(records: &[(Table, RecordRow)]) -> Index {
+    let mut index = Index::default();
+    for (table, row) in records {
+        index.put(*table, row.id, row.version, row.sealed.commitment);
+    }
+    index
+}
+
+/// Compares the tables with what the state row says of them.
+///
+/// # Errors
+/// [`IntegrityError::Manifest`] names what differs.
+pub fn compare(connection: &Connection, state: &State, index: &Index) -> Result<(), StoreError> {
+    record::check_slot_numbers(connection)?;
+    let slots = state::slots_hash(&record::read_slots(connection)?);
+    Ok(state.compare(index, slots, connection::schema_hash(connection)?)?)
+}
+
+/// The whole chain, from the first kept row, before which there is none; the state row's own point must lie on it.
+///
+/// # Errors
+/// [`IntegrityError::Audit`] names the first row that does not follow.
+pub fn verify_chain(
+    connection: &Connection,
+    keys: &LedgerKeys,
+    state: &State,
+    each_row: &mut dyn FnMut(u64, &str),
+) -> Result<Link, StoreError> {
+    let mut at = state.first_kept;
+    let mut on_chain = at == state.audit;
+    let mut note = |seq: u64, head: &[u8; 32]| on_chain |= seq == state.audit.seq && *head == state.audit.head;
+    loop {
+        let next = verify_page_noting(connection, keys, &state.vault_id, at, each_row, &mut note)?;
+        if next == at {
+            break;
+        }
+        at = next;
+    }
+    let before = "SELECT EXISTS (SELECT 1 FROM audit WHERE seq <= ?1)";
+    if connection.query_row(before, [state.first_kept.seq as i64], |row| row.get(0))? {
+        return Err(IntegrityError::Audit { seq: state.first_kept.seq }.into());
+    }
+    match on_chain {
+        true => Ok(at),
+        false => Err(IntegrityError::Audit { seq: at.seq.min(state.audit.seq) + 1 }.into()),
+    }
+}
+
+/// The chain after a point that is known to be durable: that row must still be there.
+///
+/// # Errors
+/// [`IntegrityError::Audit`] names the first row that does not follow.
+pub fn verify_chain_from(
+    connection: &Connection,
+    keys: &LedgerKeys,
+    vault_id: &Id,
+    known: Link,
+) -> Result<Link, StoreError> {
+    let head: Option<Vec<u8>> = match known.seq {
+        0 => Some(known.head.to_vec()),
+        seq => connection.query_row("SELECT head FROM audit WHERE seq = ?1", [seq as i64], |row| row.get(0)).ok(),
+    };
+    if head.as_deref() != Some(&known.head[..]) {
+        return Err(IntegrityError::Audit { seq: known.seq }.into());
+    }
+    let mut at = known;
+    loop {
+        let next = verify_page(connection, keys, vault_id, at, &mut |_, _| ())?;
+        if next == at {
+            return Ok(at);
+        }
+        at = next;
+    }
+}
+
+/// One page of rows after a point, and the point after them; the same point when there are none.
+///
+/// # Errors
+/// [`IntegrityError::Audit`] names the first row that does not follow.
+pub fn verify_page(
+    connection: &Connection,
+    keys: &LedgerKeys,
+    vault_id: &Id,
+    at: Link,
+    each_row: &mut dyn FnMut(u64, &str),
+) -> Result<Link, StoreError> {
+    verify_page_noting(connection, keys, vault_id, at, each_row, &mut |_, _| ())
+}
+
+fn verify_page_noting(
+    connection: &Connection,
+    keys: &LedgerKeys,
+    vault_id: &Id,
+    mut at: Link,
+    each_row: &mut dyn FnMut(u64, &str),
+    note: &mut dyn FnMut(u64, &[u8; 32]),
+) -> Result<Link, StoreError> {
+    for row in read_rows(connection, at.seq, PAGE)? {
+        let next = at.follow(keys.audit.expose(), vault_id, row.seq, &row.head, &row.body);
+        at = next.ok_or(IntegrityError::Audit { seq: at.seq + 1 })?;
+        each_row(row.seq, &row.body);
+        note(at.seq, &at.head);
+    }
+    Ok(at)
+}
+
+/// Rows after `after`, oldest first, at most `limit`.
+///
+/// # Errors
+/// SQLite's refusal.
+pub fn read_rows(connection: &Connection, after: u64, limit: u32) -> Result<Vec<StoredRow>, StoreError> {
+    let text = "SELECT seq, head, body FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let mut statement = connection.prepare_cached(text)?;
+    let rows = statement.query_map(params![after as i64, limit], |row| {
+        Ok(StoredRow { seq: row.get::<_, i64>(0)? as u64, head: row.get(1)?, body: row.get(2)? })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Opens the anchor and compares: a database ahead of it is what a crash leaves, one behind it is an older copy. The last
+/// value says whether an older copy was accepted.
+///
+/// # Errors
+/// [`IntegrityError::Anchor`] and [`IntegrityError::Rollback`].
+pub fn open_anchor(
+    paths: &Paths,
+    connection: &Connection,
+    keys: &LedgerKeys,
+    state: &State,
+    tail: Link,
+    rollback: Rollback,
+) -> Result<(Anchor, Mark, bool), StoreError> {
+    let path = paths.anchor();
+    let found = Anchor::open(&path, keys.anchor.expose(), &state.vault_id).and_then(|(anchor, mark)| {
+        match behind(connection, state, tail, mark)? {
+            None => Ok((anchor, mark, false)),
+            Some(refusal) => Err(refusal.into()),
+        }
+    });
+    match (found, rollback) {
+        (Err(StoreError::Integrity(IntegrityError::Anchor(_) | IntegrityError::Rollback { .. })), Rollback::Accept) => {
+            file::private_dir(&paths.anchor_dir)?;
+            let mark = Mark { state_version: state.state_version, audit: tail };
+            Ok((Anchor::create(&path, keys.anchor.expose(), &state.vault_id, mark)?, mark, true))
+        }
+        (found, _) => found,
+    }
+}
+
+fn behind(
+    connection: &Connection,
+    state: &State,
+    tail: Link,
+    mark: Mark,
+) -> Result<Option<IntegrityError>, StoreError> {
+    let rollback = IntegrityError::Rollback {
+        database: state.state_version,
+        database_row: tail.seq,
+        anchor: mark.state_version,
+        anchor_row: mark.audit.seq,
+    };
+    if state.state_version < mark.state_version || tail.seq < mark.audit.seq {
+        return Ok(Some(rollback));
+    }
+    if mark.audit.seq <= state.first_kept.seq {
+        return Ok(None);
+    }
+    let head: Vec<u8> =
+        connection.query_row("SELECT head FROM audit WHERE seq = ?1", [mark.audit.seq as i64], |row| row.get(0))?;
+    Ok((head != mark.audit.head).then_some(rollback))
+}
