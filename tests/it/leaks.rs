@@ -49,7 +49,7 @@ fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
     let utf16 = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let mut forms = vec![
         secret.to_vec(),
-        json[1..json.len() - 1].as_bytes().to_vec(),
+        json.as_bytes()[1..json.len() - 1].to_vec(),
         hex.to_uppercase().into_bytes(),
         hex.into_bytes(),
         utf16,

@@ -2,6 +2,8 @@
 //! between, by Welch's t-test over interleaved samples (Reparaz, Balasch, Verbauwhede: "Dude, is my code constant
 //! time?", 2017); a planted early exit shows that the measurement would see a difference.
 
+#![allow(clippy::print_stdout, reason = "a measurement says what it measured")]
+
 use crate::support::{PASSWORD, Vault};
 use signvault::recipe::{self, Recipe};
 use signvault::secret::{Arena, SecretBytes, SecretText};
