@@ -1,5 +1,6 @@
--- The first layout. Every secret is sealed before it gets here (see the manual's file format): SQLite sees ids,
--- versions, lengths and times, never a name or a key. Tables are STRICT so that a row of another type cannot be planted.
+-- The first layout. Every secret is sealed before it gets here (see the manual's file format): of a record SQLite sees
+-- id, version and length, never a name or a key. The ledger's rows are plain text, chained but not sealed, and so are
+-- the names in them. Tables are STRICT so that a row of another type cannot be planted.
 
 -- One row per way to unlock; all wrap the same vault key.
 CREATE TABLE slot (

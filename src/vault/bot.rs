@@ -81,7 +81,7 @@ impl Vault {
     /// Gives a bot another token; the old one stops working. A revoked bot comes back.
     ///
     /// # Errors
-    /// [`AdminError::NotFound`], or what [`Vault::change`] says.
+    /// [`AdminError::NotFound`], [`AdminError::Locked`], [`AdminError::Unavailable`]; nothing has changed then.
     pub fn rotate_bot(&self, name: &str) -> Result<BotToken, AdminError> {
         let mut made: Option<(Id, SecretText)> = None;
         self.write_bot(Action::Rotate, |unlocked, _| {

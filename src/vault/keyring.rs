@@ -9,7 +9,7 @@ use crate::store::ledger::Permit;
 use crate::store::record::{RecordRow, Table};
 use crate::types::id::Id;
 use crate::vault::AdminError;
-use crate::vault::credential::Secrets;
+use crate::vault::card::Secrets;
 
 /// The keys of an unlocked vault that seal and open records.
 pub struct Keyring {

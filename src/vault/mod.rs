@@ -21,6 +21,7 @@ pub mod audit;
 pub mod authenticate;
 pub mod backup;
 pub mod bot;
+pub mod card;
 pub mod change;
 pub mod clock_guard;
 pub mod credential;

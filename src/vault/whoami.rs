@@ -2,7 +2,7 @@
 
 use crate::policy::words;
 use crate::types::id::Id;
-use crate::vault::credential;
+use crate::vault::card;
 use crate::vault::state::State;
 use crate::vault::{AdminError, Vault};
 use crate::wire::Whoami;
@@ -40,7 +40,7 @@ impl Vault {
             let credentials = bot.credentials.iter().filter_map(|id| unlocked.credentials.get(id));
             Some(Whoami {
                 bot: bot.name.clone(),
-                credentials: credentials.map(credential::shown).collect(),
+                credentials: credentials.map(card::shown).collect(),
                 grants: policy.policy.grants.iter().copied().collect(),
                 policy: policy.name.clone(),
                 words: words::describe(&policy.policy),

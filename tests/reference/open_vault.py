@@ -40,8 +40,8 @@ State = namedtuple("State", "vault_id state_version epoch credential bot policy 
 STATE_SIZES = State(16, 8, 4, 8, 8, 8, 8, 32, 32, 32, 8, 32, 8, 32, 8)
 STATE_NUMBERS = {"state_version", "epoch", "credential", "bot", "policy", "setting", "audit_seq", "first_kept_seq", "wall_high_ms"}
 # Members of a record that may be shown; everything else stands for its size only.
-SHOWN = {"name", "label", "exchange", "environment", "region", "permissions", "ips", "bound_ips", "created", "created_ms", "created_s",
-         "last_used", "last_used_ms", "expires", "expires_ms", "revoked", "uids", "policy", "credentials", "mode", "kind", "version"}
+SHOWN = {"name", "exchange", "label", "environment", "region", "permissions", "ips", "base_url", "idle_days", "created", "masked_key",
+         "credentials", "policy", "uids", "expires", "revoked"}
 
 
 class Broken(Exception):
@@ -171,7 +171,7 @@ def redact(value, shown=False):
     if isinstance(value, dict):
         return {name: redact(inner, shown or name in SHOWN) for name, inner in value.items()}
     if isinstance(value, list):
-        return [redact(inner, shown) for inner in value]
+        return [redact(inner, shown) for inner in value] if shown else f"({len(value)} items)"
     if shown or isinstance(value, bool) or value is None:
         return value
     return f"({len(str(value).encode())} bytes)"

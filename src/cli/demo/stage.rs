@@ -161,8 +161,8 @@ impl Stage {
             let _ = pipe.write_all(stdin.as_bytes());
         }
         let output = child.wait_with_output()?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Ran { exit: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) })
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(io::Error::other);
+        Ok(Ran { exit: output.status.code().unwrap_or(-1), stdout: text(output.stdout)?, stderr: text(output.stderr)? })
     }
 }
 

@@ -1,0 +1,47 @@
+//! Each default, and why it is not another.
+//!
+//! # What can be configured
+//! | key | default | why |
+//! |---|---|---|
+//! | `listen` | `127.0.0.1:8731` | loopback, and nothing else can be set: a signing port that another machine reaches has no use here and has emptied accounts elsewhere |
+//! | `allowed_hosts` | none | a name that resolves to loopback is how a web page gets in |
+//! | `anchor_dir` | the state directory with `-anchor` added | another directory at least; another disk is better and can't be guessed |
+//! | `admin.uids` | none | root and the daemon's own user can take the files anyway; nobody else should be able to by default |
+//! | `audit.durability` | `full` | a row that power loss can take back is no proof of a signature. `process` is there for those who measured that they need it |
+//! | `http.max_connections` | 256 | far more bots than one machine runs, far below the usual 1024 open files |
+//! | `log.level` | `info` | a line for each change of state and none for a signature: that is what the ledger is for |
+//!
+//! # What a policy says when it says nothing
+//! | | default | why |
+//! |---|---|---|
+//! | a bot without a policy | may read | the mildest thing that is of use, and it shows at once that trading was not granted |
+//! | `grants` | `["read"]` | funds, keys, withdrawals and sessions must be written out by whoever wants them |
+//! | `endpoints` | all that the grants allow | narrows only; exact method and path, since every prefix rule has let something through |
+//! | an unknown key | the file is refused | a rule that is ignored is worse than none |
+//! | an endpoint that no recipe lists | denied | what is not known can't be judged |
+//!
+//! # Passwords
+//! Argon2id with 256 MiB, 3 passes and 4 lanes: about a third of a second on two cores, once per start. RFC 9106 recommends
+//! 2 GiB where it can be had and 64 MiB where not; small servers have neither two spare gigabytes nor a reason to go to
+//! the floor. Bounds of 64 MiB to 1 GiB keep a forged header from asking for next to nothing or for all there is.
+//! 12 characters at least, since the file can be copied and guessed at leisure; 1024 bytes at most, since the length is
+//! work that a stranger can ask for. After a failure 1, 2, 4 … 60 seconds: slow enough for guessing, short enough for
+//! a person who mistyped, and one success clears it.
+//!
+//! # Bounds of HTTP
+//! | bound | value | why |
+//! |---|---|---|
+//! | head | 16 KiB, 32 lines | a token and eight headers fit ten times |
+//! | body | 64 KiB; 256 KiB for admins | a batch of twenty orders; a policy with room to spare |
+//! | head, body, idle | 5, 10, 60 s | clients on one machine need milliseconds; idle connections are kept for the next order |
+//! | write without progress | 10 s | who does not read is not waited for |
+//! | batch | 20 | what exchanges take in one request |
+//! | wait for the ledger | 2 s | an order that waited longer is an order at another price |
+//!
+//! # The ledger
+//! An anchor every 256 rows or every second: the most that can be cut off unseen, at a cost that does not show. The log of
+//! SQLite is folded in between requests from 4 MiB on and cut from 32 MiB on, so that no request pays for it.
+//!
+//! # The clock
+//! Five seconds of tolerance: exchanges take thirty, and a synchronised clock is off by milliseconds. Ten seconds of being
+//! right before signing goes on: a clock that is being set is often set more than once.

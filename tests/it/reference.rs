@@ -1,0 +1,98 @@
+//! The vault format, read by a program that shares no code with this one: `tests/reference/open_vault.py`.
+//!
+//! ```sh
+//! PYTHON=path/to/venv/bin/python cargo test --test it reference -- --ignored
+//! ```
+
+use crate::support::{API_KEY, Answer, PASSPHRASE, PASSWORD, SECRET, Vault};
+use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A script of the reference reader under the interpreter that `PYTHON` names.
+fn python(script: &str, arguments: &[&Path], options: &[&str], stdin: &[u8]) -> Answer {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+    let mut command = Command::new(std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
+    command.arg("-B").arg(scripts.join(script)).args(arguments).args(options);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the interpreter starts");
+    child.stdin.take().expect("piped").write_all(stdin).expect("it reads");
+    Answer::of(child.wait_with_output().expect("it ends"))
+}
+
+/// A vault with something in every table that this version writes, at rest. Says where the database is.
+fn a_vault_at_rest(vault: &Vault) -> PathBuf {
+    let made = ["init", "--stdin", "--recovery-file", "recovery", "--kdf-memory-mib", "64"];
+    vault.run(&made, PASSWORD).ok();
+    std::fs::write(vault.dir().join("key"), [7; 32]).expect("written");
+    let daemon = vault.serve_unlocked();
+    daemon.add_credential("main");
+    daemon.add_credential_with("spare", &["--label", "Grüße"]);
+    let token = daemon.add_bot("bob", "main", &["read", "trade"]);
+    daemon.tcp().sign(&token, "main", "GET", "/api/v5/account/balance", None).ok();
+    daemon.run(&["slot", "add", "key-file", "key"], "").ok();
+    daemon.run(&["credential", "remove", "spare"], "").ok();
+    assert_eq!(daemon.terminate(), 0);
+    vault.state_dir().join("vault.db")
+}
+
+fn record<'a>(vault: &'a Value, table: &str) -> &'a Value {
+    let of_table = vault["records"].as_array().expect("records").iter().find(|record| record["table"] == table);
+    &of_table.expect("one of each")["content"]
+}
+
+#[test]
+#[ignore = "needs python3 with cryptography"]
+fn the_reader_opens_a_vault_that_the_binary_made_with_each_kind_of_slot() {
+    let vault = Vault::nowhere();
+    let database = a_vault_at_rest(&vault);
+    let recovery = std::fs::read(vault.dir().join("recovery")).expect("a recovery key");
+    let key = vault.dir().join("key");
+    let with_password = python("open_vault.py", &[&database], &["--reveal"], PASSWORD.as_bytes()).json();
+    let with_recovery = python("open_vault.py", &[&database], &["--reveal", "--recovery"], &recovery).json();
+    let with_key = python("open_vault.py", &[&database, Path::new("--key-file"), &key], &["--reveal"], b"").json();
+    assert_eq!(with_password, with_recovery);
+    assert_eq!(with_password, with_key);
+    let secrets = serde_json::json!({ "api_key": API_KEY, "secret": SECRET, "passphrase": PASSPHRASE });
+    assert_eq!(record(&with_password, "credential")["secrets"], secrets);
+    assert_eq!(record(&with_password, "credential")["card"]["name"], "main");
+    assert_eq!(record(&with_password, "bot")["name"], "bob");
+    assert_eq!(record(&with_password, "policy")["text"], "grants = [\"read\", \"trade\"]\n");
+    assert_eq!(with_password["audit"]["first_seq"], 1);
+    assert!(with_password["state"]["audit_seq"].as_u64() < with_password["audit"]["last_seq"].as_u64());
+}
+
+#[test]
+#[ignore = "needs python3 with cryptography"]
+fn the_reader_shows_no_secret_unless_it_is_told_to() {
+    let vault = Vault::nowhere();
+    let database = a_vault_at_rest(&vault);
+    let shown = python("open_vault.py", &[&database], &[], format!("{PASSWORD}\r\n").as_bytes()).ok();
+    for secret in [API_KEY, SECRET, PASSPHRASE] {
+        assert!(!shown.contains(secret));
+    }
+    assert!(shown.contains("bob"));
+}
+
+#[test]
+#[ignore = "needs python3 with cryptography"]
+fn the_reader_refuses_another_password_and_a_changed_byte() {
+    let vault = Vault::nowhere();
+    let database = a_vault_at_rest(&vault);
+    let refused = python("open_vault.py", &[&database], &[], b"another password\n").fails(1);
+    assert_eq!(refused, "open_vault: no password slot opens with this\n");
+    let mut bytes = std::fs::read(&database).expect("read");
+    let at = bytes.windows(8).position(|eight| eight == b"SGNVAULT").expect("a slot's header");
+    bytes[at + 40] ^= 1;
+    std::fs::write(&database, bytes).expect("written");
+    python("open_vault.py", &[&database], &[], PASSWORD.as_bytes()).fails(1);
+}
+
+#[test]
+#[ignore = "needs python3 with cryptography"]
+fn the_reader_gives_the_known_answers() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/vault_format_kat.json");
+    let told = python("known_answers.py", &[&vectors], &[], b"").ok();
+    assert!(told.ends_with(", 0 failed\n"), "{told}");
+}
