@@ -1,5 +1,5 @@
 //! `demo`: the whole story in a temporary directory, told as it happens: real commands, the real daemon in a process of
-//! its own, real HTTP. Every step is checked, each signature against a second HMAC ([`verify`]).
+//! its own, real HTTP. Every step is checked, each signature against a second HMAC (in `verify`).
 //!
 //! Deliberately absent: the exchange. Nothing leaves this machine, and every secret in here is made up.
 

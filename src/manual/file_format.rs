@@ -144,7 +144,7 @@
 //! | `event` | members; those with ? may be missing |
 //! |---|---|
 //! | `init` | |
-//! | `unlock` | `slot`, `failed_attempts` (numbers), `accepted_rollback` (boolean) |
+//! | `unlock` | `slot`, `failed_attempts` (numbers), `accepted_rollback`, `accepted_clock` (booleans) |
 //! | `lock` | `why`: `asked` or `shutdown` |
 //! | `password_change` | `slot` |
 //! | `slot` | `action`: `add` or `remove`; `slot`; `kind`: `password`, `key-file` or `recovery` |

@@ -23,7 +23,10 @@ impl Roster {
     /// The bot where this id would stand: its own if it is there, else a neighbour, whose hash will not match. `None`
     /// only when there are no bots at all.
     pub fn nearest(&mut self, id: &Id) -> Option<&mut (Id, BotEntry)> {
-        let at = self.0.partition_point(|(other, _)| other < id).min(self.0.len().saturating_sub(1));
+        // As one number: comparing byte by byte would take another branch where the first bytes agree.
+        let wanted = u128::from_be_bytes(*id.as_bytes());
+        let before = |(other, _): &(Id, BotEntry)| u128::from_be_bytes(*other.as_bytes()) < wanted;
+        let at = self.0.partition_point(before).min(self.0.len().saturating_sub(1));
         self.0.get_mut(at)
     }
 
