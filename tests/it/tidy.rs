@@ -431,9 +431,9 @@ fn the_project_speaks_of_itself_alone() {
 
 #[test]
 fn what_the_usual_run_leaves_out_has_a_command_of_its_own() {
-    let makefile = std::fs::read_to_string(source::root().join("Makefile")).expect("UTF-8");
+    let makefile = std::fs::read_to_string(root().join("Makefile")).expect("UTF-8");
     let mut found = Vec::new();
-    for path in source::files_below("tests/it") {
+    for path in files_below("tests/it") {
         let text = std::fs::read_to_string(&path).expect("UTF-8");
         let name = path.file_stem().and_then(|stem| stem.to_str()).expect("UTF-8");
         let ignores = text.lines().any(|line| line.trim_start().starts_with("#[ignore"));
