@@ -146,9 +146,9 @@ fn id_of(token: &str) -> Id {
     Id::parse(token.split('_').nth(1).unwrap()).unwrap()
 }
 
-/// The next id, which no bot has.
+/// The id before, which no bot has and which would stand in the very same place.
 fn neighbour(id: Id) -> Id {
-    Id((u128::from_be_bytes(id.0) ^ 1).to_be_bytes())
+    Id(u128::from_be_bytes(id.0).wrapping_sub(1).to_be_bytes())
 }
 
 /// A well-formed token of an id with the secret of another token.
