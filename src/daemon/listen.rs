@@ -52,7 +52,7 @@ pub enum ListenError {
     #[error("{0} is not a directory that only this user and root can write to")]
     Directory(PathBuf),
     /// The path is too long for a socket address.
-    #[error("{0} is longer than the 107 bytes of a socket address")]
+    #[error("{0} is longer than the 106 bytes that a socket's path may have here")]
     PathTooLong(PathBuf),
     /// Something that is not a socket of this user has the socket's name.
     #[error("{0} exists and is not a socket of this user")]
@@ -130,13 +130,14 @@ pub fn bind_tcp(address: SocketAddr) -> Result<Listener, ListenError> {
 /// A socket that a dead daemon left behind is taken over; the directory stays locked meanwhile, so that of two daemons
 /// that start together one is told [`ListenError::InUse`].
 pub fn bind_unix(directory: &Path, name: &str, group: Option<Gid>) -> Result<Listener, ListenError> {
-    let path = directory.join(name);
-    if path.as_os_str().len() > LONGEST_PATH {
+    let (path, hidden) = (directory.join(name), directory.join(format!(".{name}")));
+    if hidden.as_os_str().len() > LONGEST_PATH {
         return Err(ListenError::PathTooLong(path));
     }
     let _lock = lock_directory(directory, &path)?;
     clear_stale(&path)?;
-    listen_at(&path, group).map(Listener::Unix).map_err(|source| ListenError::Unix { path, source })
+    clear_stale(&hidden)?;
+    listen_at(&path, &hidden, group).map(Listener::Unix).map_err(|source| ListenError::Unix { path, source })
 }
 
 /// Opens and locks the run directory, if nobody but this user and root can put anything into it.
@@ -171,18 +172,21 @@ fn clear_stale(path: &Path) -> Result<(), ListenError> {
     }
 }
 
-/// Mode and group are set before the socket listens: until then every connection to it is refused.
-fn listen_at(path: &Path, group: Option<Gid>) -> io::Result<UnixListener> {
+/// The socket is made under a hidden name and gets its own once it listens with the right mode and group: whoever sees
+/// the name can connect.
+fn listen_at(path: &Path, hidden: &Path, group: Option<Gid>) -> io::Result<UnixListener> {
     let socket = UnixSocket::new_stream()?;
-    socket.bind(path)?;
+    socket.bind(hidden)?;
     if let Some(group) = group
-        && let Err(error) = rustix::fs::chown(path, None, Some(group))
+        && let Err(error) = rustix::fs::chown(hidden, None, Some(group))
     {
         // Someone who runs an own daemon where the package is installed is not always in its groups.
         tracing::warn!(path = %path.display(), group = group.as_raw(), %error, "socket keeps its own group");
     }
-    std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
-    socket.listen(BACKLOG)
+    std::fs::set_permissions(hidden, Permissions::from_mode(0o660))?;
+    let listener = socket.listen(BACKLOG)?;
+    std::fs::rename(hidden, path)?;
+    Ok(listener)
 }
 
 /// The id of a group of this machine, from the text of `/etc/group` (group(5)). The groups asked for here are made by

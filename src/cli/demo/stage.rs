@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -99,7 +100,7 @@ impl Stage {
         Ok(ran)
     }
 
-    /// Starts the daemon and waits until its sockets are there.
+    /// Starts the daemon and waits until it answers: a socket has a name before anyone listens on it.
     pub fn start_daemon(&mut self, arguments: &[&str]) -> Result<(), Failure> {
         self.go_on()?;
         let log = File::create(self.dir.join("log")).map_err(|error| cannot("write the daemon's log", &error))?;
@@ -108,7 +109,7 @@ impl Stage {
         let child = command.spawn().map_err(|error| cannot("start the daemon", &error))?;
         let daemon = self.daemon.insert(child);
         let (socket, deadline) = (self.dir.join("run/admin.sock"), Instant::now() + PATIENCE);
-        while !socket.exists() {
+        while UnixStream::connect(&socket).is_err() {
             let ended = !matches!(daemon.try_wait(), Ok(None));
             if ended || self.interrupt.is_asked() || Instant::now() > deadline {
                 self.go_on()?;
