@@ -5,6 +5,7 @@ pub mod files;
 pub mod http;
 pub mod signers;
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -252,8 +253,14 @@ impl Drop for Daemon<'_> {
     }
 }
 
-/// Sends a signal to one process, by its pid.
+/// Sends `TERM`, `INT` or `HUP` to one process, by its pid.
 pub fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().expect("kill runs");
-    assert!(sent.success());
+    let signal = match name {
+        "TERM" => Signal::TERM,
+        "INT" => Signal::INT,
+        "HUP" => Signal::HUP,
+        _ => panic!("no signal {name}"),
+    };
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
+    kill_process(pid, signal).expect("sent");
 }
