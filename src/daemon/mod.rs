@@ -196,12 +196,14 @@ impl Sockets {
     fn interfaces(self, config: &Config, app: &App) -> [(Listener, Arc<Interface>); 3] {
         let most = config.max_connections as usize;
         let limits = Limits { connections: most, connections_per_peer: most, ..Limits::default() };
+        // The kernel tells users of a socket apart, so none of them may take every place; over TCP it does not.
+        let shared = Limits { connections_per_peer: (most / 2).max(1), ..limits.clone() };
         let admin_limits = Limits { body_bytes: ADMIN_BODY_BYTES, ..Limits::default() };
         let over_tcp = Rules::tcp(self.address.port(), &config.allowed_hosts, &limits);
         let interface = |routes, rules, limits| Interface::new(routes, rules, limits, Arc::clone(&app.counts));
         [
             (self.tcp, interface(bot_routes(app.clone()), over_tcp, limits.clone())),
-            (self.sign, interface(bot_routes(app.clone()), Rules::unix(&limits), limits)),
+            (self.sign, interface(bot_routes(app.clone()), Rules::unix(&limits), shared)),
             (self.admin, interface(admin_routes(app.clone()), Rules::unix(&admin_limits), admin_limits)),
         ]
     }

@@ -4,8 +4,10 @@
 
 use crate::store::file;
 use crate::types::clock::UnixMs;
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// The longest wait after a failure, in milliseconds.
@@ -23,18 +25,33 @@ pub struct Attempts {
 impl Attempts {
     /// Reads the count. A file that is missing means none; one that can't be read counts as many.
     pub fn read(path: &Path) -> Attempts {
-        match std::fs::read(path) {
+        match read_small_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Attempts::default(),
             Err(_) => Attempts { failed: 7, last_ms: 0 },
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or(Attempts { failed: 7, last_ms: 0 }),
         }
     }
 
+    /// The same count when it says that the last try was in the future, which a clock that was ahead leaves behind: the
+    /// try is taken to have been now, once, or the wait would last until that future.
+    ///
+    /// # Errors
+    /// The file system's refusal.
+    pub fn not_after(self, now: UnixMs, path: &Path) -> io::Result<Attempts> {
+        if self.last_ms <= now.0 {
+            return Ok(self);
+        }
+        let moved = Attempts { last_ms: now.0, ..self };
+        moved.write(path)?;
+        Ok(moved)
+    }
+
     /// How long to wait before the next try: 1, 2, 4 … 60 s after the last. A wall clock that was set back does not
     /// lengthen the wait beyond that.
     pub fn wait_ms(self, now: UnixMs) -> Option<u64> {
         let exponent = self.failed.checked_sub(1)?;
-        let backoff = 1000_u64.checked_shl(exponent).unwrap_or(MAX_BACKOFF_MS).min(MAX_BACKOFF_MS);
+        // 2^6 seconds are more than the longest wait; a larger shift would lose its bits.
+        let backoff = (1000_u64 << exponent.min(6)).min(MAX_BACKOFF_MS);
         let since = now.0.saturating_sub(self.last_ms);
         let waited = u64::try_from(since).unwrap_or(0);
         backoff.checked_sub(waited).filter(|left| *left > 0)
@@ -59,9 +76,48 @@ impl Attempts {
     }
 }
 
+/// A plain, short file, or an error: what someone planted in its place may neither be followed nor waited for.
+fn read_small_file(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(256).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_count_is_too_large_to_wait_for() {
+        let waits = (6..200).map(|failed| Attempts { failed, last_ms: 0 }.wait_ms(UnixMs(0)).expect("a wait"));
+        assert!(waits.skip(1).all(|wait| wait == MAX_BACKOFF_MS));
+    }
+
+    #[test]
+    fn a_try_under_a_clock_that_was_ahead_is_waited_for_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("attempts");
+        Attempts { failed: 1, last_ms: 9_000_000 }.write(&path).unwrap();
+        let moved = Attempts::read(&path).not_after(UnixMs(5000), &path).unwrap();
+        assert_eq!(moved.wait_ms(UnixMs(5000)), Some(1000));
+        assert_eq!(Attempts::read(&path).not_after(UnixMs(6000), &path).unwrap().wait_ms(UnixMs(6000)), None);
+    }
+
+    #[test]
+    fn what_was_planted_in_its_place_is_neither_followed_nor_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("attempts");
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert_eq!(Attempts::read(&path).failed, 7);
+        std::fs::remove_file(&path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        assert_eq!(Attempts::read(&path).failed, 7);
+    }
 
     #[test]
     fn waits_double_up_to_a_minute() {

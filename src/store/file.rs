@@ -158,6 +158,17 @@ pub fn alone_in(dir: &Path) -> Result<OwnedFd, StoreError> {
     locked.map_err(|errno| failed(format!("cannot lock {}", dir.display()))(errno.into()))
 }
 
+/// Whether a vault's database, or what SQLite keeps beside one, is in the state directory already. A log that was left
+/// alone would be played into whatever database gets the name beside it.
+pub fn is_occupied(paths: &Paths) -> bool {
+    let beside = |suffix: &str| {
+        let mut name = paths.database().into_os_string();
+        name.push(suffix);
+        is_taken(Path::new(&name))
+    };
+    ["", "-wal", "-shm", "-journal"].into_iter().any(beside)
+}
+
 /// Whether anything has this name, be it a link that leads nowhere.
 pub fn is_taken(path: &Path) -> bool {
     path.symlink_metadata().is_ok()

@@ -257,7 +257,7 @@ pub fn restore(
     accept_rollback: bool,
     clock: &dyn Clock,
 ) -> Result<RestoreReport, RestoreError> {
-    if file::is_taken(&paths.database()) {
+    if file::is_occupied(paths) {
         return Err(RestoreError::Exists);
     }
     let (header, bytes) = Header::read(&mut open_backup(backup)?)?;
@@ -267,7 +267,7 @@ pub fn restore(
     file::private_dir(&paths.state_dir)?;
     file::private_dir(&paths.anchor_dir)?;
     let _until_it_is_made = file::alone_in(&paths.state_dir)?;
-    if file::is_taken(&paths.database()) {
+    if file::is_occupied(paths) {
         return Err(RestoreError::Exists);
     }
     let building =
@@ -351,7 +351,12 @@ fn refuse_older_than_the_anchor(
     keys: &LedgerKeys,
     accept_rollback: bool,
 ) -> Result<(), RestoreError> {
-    let Ok((_, mark)) = Anchor::open(&paths.anchor(), keys.anchor.expose(), &header.vault_id) else { return Ok(()) };
+    let mark = match Anchor::open(&paths.anchor(), keys.anchor.expose(), &header.vault_id) {
+        Ok((_, mark)) => mark,
+        // An anchor that can't be read may be another vault's, or may remember more than this backup.
+        Err(error) if file::is_taken(&paths.anchor()) && !accept_rollback => return Err(error.into()),
+        Err(_) => return Ok(()),
+    };
     let older = header.state_version < mark.state_version || header.audit_sequence < mark.audit.seq;
     match older && !accept_rollback {
         false => Ok(()),

@@ -53,7 +53,7 @@ pub fn create(
     file::private_dir(&paths.state_dir)?;
     file::private_dir(&paths.anchor_dir)?;
     let _until_it_is_made = file::alone_in(&paths.state_dir)?;
-    if file::is_taken(&paths.database()) {
+    if file::is_occupied(paths) {
         return Err(InitError::Exists);
     }
     let now = clock.now();

@@ -187,7 +187,7 @@ impl Vault {
     fn open_a_slot(&self, rows: &[SlotRow], key: &SlotKey) -> Result<(u32, VaultKey, u32), UnlockError> {
         let path = self.setup.paths.attempts();
         let now = self.setup.clock.now().wall;
-        let before = Attempts::read(&path);
+        let before = Attempts::read(&path).not_after(now, &path).map_err(attempts_failed)?;
         if let Some(retry_after_ms) = before.wait_ms(now) {
             return Err(UnlockError::Backoff { retry_after_ms: retry_after_ms.min(MAX_BACKOFF_MS) });
         }
@@ -306,15 +306,17 @@ impl Vault {
         failed_attempts: u32,
         accept: Accept,
     ) -> Result<(), UnlockError> {
-        if !accept.clock {
+        if !accept.clock && failed_attempts == 0 {
             return Ok(());
         }
         let prepare = |_: &Unlocked, now: Now| {
-            let event = Event::Unlock { slot, failed_attempts, accepted_rollback: false, accepted_clock: true };
+            let event = Event::Unlock { slot, failed_attempts, accepted_rollback: false, accepted_clock: accept.clock };
             Ok(Prepared::new(now, event, accept.changes(now), now))
         };
         let accepted = self.change_in_turn(turn, prepare, |unlocked, now| {
-            unlocked.clock_guard = ClockGuard::new(*now, now.wall);
+            if accept.clock {
+                unlocked.clock_guard = ClockGuard::new(*now, now.wall);
+            }
         });
         accepted.map(|_| ()).map_err(|_| cannot_write())
     }
@@ -375,6 +377,7 @@ impl Loading {
 
 /// Parses every slot before anything is hashed: one that is out of bounds means someone wrote to the file.
 fn parse_slots(rows: &[SlotRow]) -> Result<Vec<Slot>, UnlockError> {
+    (rows.len() <= super::slot::MAX_SLOTS).then_some(()).ok_or(UnlockError::OutOfBounds)?;
     let parsed = rows.iter().map(|(header, commitment, wrapped)| Slot::parse(header, commitment, wrapped));
     parsed.collect::<Result<Vec<Slot>, SlotError>>().map_err(|_| UnlockError::OutOfBounds)
 }

@@ -252,3 +252,35 @@ fn root_restores_a_vault_that_belongs_to_the_directory_s_owner() {
         assert_eq!((about.uid(), about.gid()), (65534, 65534), "{}", path.display());
     }
 }
+
+#[test]
+fn a_log_that_was_left_alone_keeps_restore_and_init_away() {
+    let vault = Vault::new();
+    let backup = vault.dir().join("kept").display().to_string();
+    let daemon = vault.serve_unlocked();
+    daemon.run(&["backup", &backup], "").ok();
+    daemon.kill();
+    std::fs::remove_file(vault.state_dir().join("vault.db")).unwrap();
+    assert!(vault.state_dir().join("vault.db-wal").exists());
+    vault.run(&["restore", &backup, "--stdin", "--accept-rollback"], PASSWORD).fails(1);
+    vault.run(&["init", "--stdin", "--no-recovery", "--kdf-memory-mib", "64"], PASSWORD).fails(1);
+    std::fs::remove_file(vault.state_dir().join("vault.db-wal")).unwrap();
+    vault.run(&["restore", &backup, "--stdin", "--accept-rollback"], PASSWORD).ok();
+    vault.serve_unlocked();
+}
+
+#[test]
+fn an_anchor_that_does_not_verify_is_not_written_over_unasked() {
+    let vault = Vault::new();
+    let backup = vault.dir().join("kept").display().to_string();
+    let daemon = vault.serve_unlocked();
+    daemon.run(&["backup", &backup], "").ok();
+    assert_eq!(daemon.terminate(), 0);
+    std::fs::remove_dir_all(vault.state_dir()).unwrap();
+    let anchor = vault.anchor_dir().join("anchor");
+    std::fs::write(&anchor, [7; 512]).unwrap();
+    vault.run(&["restore", &backup, "--stdin"], PASSWORD).fails(6);
+    assert_eq!(std::fs::read(&anchor).unwrap(), [7; 512]);
+    vault.run(&["restore", &backup, "--stdin", "--accept-rollback"], PASSWORD).ok();
+    vault.serve_unlocked();
+}
