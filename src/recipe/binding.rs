@@ -154,6 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_is_any_character_that_the_part_before_it_never_has() {
+        for (field, contained) in [("path", "/_-"), ("query", "-._~,%=&"), ("target", "/-._~,%=&?")] {
+            for mark in ('!'..='~').filter(|mark| !"{}".contains(*mark)) {
+                let marks = !mark.is_ascii_alphanumeric() && !contained.contains(mark);
+                let expected = if marks { Split::Delimited } else { Split::ByGrammar };
+                assert_eq!(binding(&format!("{{{field}}}{mark}{{body}}")).split, expected, "{field} and {mark}");
+            }
+        }
+    }
+
+    #[test]
     fn a_part_that_is_left_out_is_named() {
         for (template, left_out) in [
             ("{time}{target}{body}", "method"),

@@ -1,5 +1,6 @@
 //! The endpoints of an exchange. What is not listed is not signed.
 
+use crate::recipe::facts::Form;
 use crate::types::ask::Method;
 use crate::types::endpoint::Endpoint;
 
@@ -18,6 +19,8 @@ pub struct Listed {
     pub note: Option<Box<str>>,
     /// Whether the body may also be one JSON string.
     pub bare_string_body: bool,
+    /// How facts are read from the body, where they are.
+    pub form: Option<Form>,
 }
 
 /// All endpoints of a recipe.
@@ -63,16 +66,6 @@ impl Table {
         rows
     }
 
-    /// How many endpoints there are.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// Where a row stands, or where it would.
     fn place(&self, method: Method, path: &str) -> Result<usize, usize> {
         self.rows.binary_search_by(|row| (&*row.endpoint.path, row.endpoint.method).cmp(&(path, method)))
@@ -92,6 +85,7 @@ mod tests {
             danger: None,
             note: None,
             bare_string_body: false,
+            form: None,
         }
     }
 
@@ -122,6 +116,7 @@ mod tests {
         let mut table = Table::default();
         assert!(table.insert(row(Method::Get, "/a", Grant::Withdraw)));
         assert!(!table.insert(row(Method::Get, "/a", Grant::Read)));
-        assert_eq!((table.len(), table.by_grant()[0].endpoint.grant), (1, Grant::Withdraw));
+        let grants: Vec<_> = table.by_grant().iter().map(|row| row.endpoint.grant).collect();
+        assert_eq!(grants, [Grant::Withdraw]);
     }
 }

@@ -50,9 +50,11 @@ pub enum Kind {
 }
 
 /// One value in a document.
+///
+/// What it says borrows from the text (`'a`), so it may outlive the document (`'d`).
 #[derive(Clone, Copy)]
-pub struct Value<'d> {
-    document: &'d Document<'d>,
+pub struct Value<'d, 'a> {
+    document: &'d Document<'a>,
     index: usize,
 }
 
@@ -106,12 +108,12 @@ impl<'a> Document<'a> {
     }
 
     /// The outermost value.
-    pub fn root(&self) -> Value<'_> {
+    pub fn root(&self) -> Value<'_, 'a> {
         Value { document: self, index: 0 }
     }
 }
 
-impl<'d> Value<'d> {
+impl<'d, 'a> Value<'d, 'a> {
     fn node(self) -> &'d Node {
         &self.document.nodes[self.index]
     }
@@ -122,33 +124,33 @@ impl<'d> Value<'d> {
     }
 
     /// Its exact text, quotes and braces included. The only form of a number.
-    pub fn raw(self) -> &'d str {
+    pub fn raw(self) -> &'a str {
         &self.document.text[self.node().start..self.node().end]
     }
 
     /// What a text says, unescaped; `None` for other kinds.
-    pub fn text(self) -> Option<Cow<'d, str>> {
+    pub fn text(self) -> Option<Cow<'a, str>> {
         let raw = self.raw();
         (self.kind() == Kind::Text).then(|| unescape(&raw[1..raw.len() - 1]))
     }
 
     /// The members of an object, in order; none for other kinds.
-    pub fn members(self) -> impl Iterator<Item = (Cow<'d, str>, Value<'d>)> {
+    pub fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Value<'d, 'a>)> {
         let mut children = self.children(Kind::Object);
         std::iter::from_fn(move || Some((children.next()?.text()?, children.next()?)))
     }
 
     /// The member of an object with a name.
-    pub fn member(self, name: &str) -> Option<Value<'d>> {
+    pub fn member(self, name: &str) -> Option<Value<'d, 'a>> {
         self.members().find(|(member, _)| member == name).map(|(_, value)| value)
     }
 
     /// The items of an array, in order; none for other kinds.
-    pub fn items(self) -> impl Iterator<Item = Value<'d>> {
+    pub fn items(self) -> impl Iterator<Item = Value<'d, 'a>> {
         self.children(Kind::Array)
     }
 
-    fn children(self, of: Kind) -> impl Iterator<Item = Value<'d>> {
+    fn children(self, of: Kind) -> impl Iterator<Item = Value<'d, 'a>> {
         let end = if self.kind() == of { self.node().next } else { 0 };
         let document = self.document;
         let step = move |child: &usize| Some(document.nodes[*child].next).filter(|next| *next < end);

@@ -1,20 +1,22 @@
 //! An exchange as data: how it signs, its addresses, and what each of its endpoints may do.
 //!
 //! A recipe is parsed once, from TOML, into compiled templates and a sorted table. From then on it answers two
-//! questions about an ask, both without I/O and without a clock: which endpoint is it ([`Recipe::read`]), and what are
-//! the signed headers or the login message ([`Recipe::sign`]).
+//! questions about an ask, both without I/O and without a clock: what is it for and what would it do ([`Recipe::read`]),
+//! and what are the signed headers or the login message ([`Recipe::sign`]).
 //!
 //! Architecture invariant: no exchange is named here. What an exchange does otherwise than the others is a line in its
 //! TOML file, or it cannot be done.
 
 pub mod binding;
 pub mod endpoint;
+pub mod facts;
+pub mod instruments;
 pub mod json;
 pub mod parse;
 pub mod place;
 pub mod query;
 mod raw;
-mod read;
+pub mod read;
 pub mod sign;
 pub mod template;
 pub mod vectors;
@@ -24,8 +26,10 @@ use crate::crypto::signature::MacAlgorithm;
 use crate::types::ask::Method;
 use crate::types::credential::Environment;
 use crate::types::endpoint::Endpoint;
+use crate::types::facts::Market;
 use binding::Binding;
 use endpoint::{Listed, Table};
+use instruments::Instruments;
 use place::{Header, Message};
 use sign::{ClockFormat, Encoding, KeyDecoding};
 use template::Template;
@@ -56,6 +60,8 @@ pub struct Recipe {
     regions: Vec<Region>,
     default_region: Box<str>,
     table: Table,
+    /// How instruments are named, where facts of orders are read.
+    instruments: Option<Instruments>,
     digest: String,
 }
 
@@ -234,6 +240,11 @@ impl Recipe {
     /// The listed endpoint with a method and an exact path.
     pub fn endpoint(&self, method: Method, path: &str) -> Option<&Listed> {
         self.table.find(method, path)
+    }
+
+    /// Whether an instrument could be called this. True of any name where the recipe does not say how they look.
+    pub fn is_instrument(&self, name: &str) -> bool {
+        self.instruments.as_ref().is_none_or(|instruments| instruments.market(name) != Market::Unknown)
     }
 
     /// SHA-256 of the TOML text, in lower-case hex: which recipe this is, to the byte.

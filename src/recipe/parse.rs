@@ -1,9 +1,13 @@
 //! TOML → [`Recipe`]. Whatever is wrong with a recipe is found here, with its line; a recipe that exists can sign.
 
+mod facts;
+
 use crate::crypto::signature::MacAlgorithm;
 use crate::crypto::signature::{self, DigestAlgorithm};
 use crate::recipe::binding::{Binding, Split};
 use crate::recipe::endpoint::{Listed, Table};
+use crate::recipe::facts::Form;
+use crate::recipe::facts::sheet::MAX_NAMES;
 use crate::recipe::place::{Header, Message};
 use crate::recipe::query;
 use crate::recipe::raw::{
@@ -17,6 +21,7 @@ use crate::recipe::{
 };
 use crate::types::ask::Method;
 use crate::types::endpoint::{Effect, Endpoint, Grant};
+use facts::Shapes;
 use std::ops::Range;
 use toml::Spanned;
 
@@ -80,10 +85,37 @@ pub enum RecipeFlaw {
     /// A signature that never expires, or a day from now.
     #[error("not a number of seconds from 1 to 3600")]
     Expiry,
+    /// A member's name or a word that can't stand in a body.
+    #[error("not a name or a word here: printable ASCII, and no number where a number is meant")]
+    Word,
+    /// More members than are looked for in one object.
+    #[error("more than {MAX_NAMES} members")]
+    Crowded,
+    /// Facts that are not there for endpoints of this effect.
+    #[error("there are no facts of this name for this effect")]
+    Facts,
+    /// Facts of bodies where there are none.
+    #[error("facts are read from bodies, and this method takes none")]
+    Bodiless,
+    /// Items without facts, of something else than orders, or none.
+    #[error("only orders with facts come in a batch, of 1 to 100")]
+    Batch,
+    /// Facts that nothing reads.
+    #[error("no endpoint of this effect names these facts")]
+    Unused,
+    /// Kinds of transfers for other destinations than there are.
+    #[error("one list of kinds for each destination, in their order")]
+    Kinds,
+    /// A rule about names that tells nothing apart.
+    #[error("not a separator, characters without it, and more words for a contract than for a pair")]
+    Instruments,
+    /// Facts of orders without a rule about names.
+    #[error("facts of orders need `[instruments]`")]
+    Uninstrumented,
 }
 
 /// A flaw and the bytes that show it.
-type Placed<T> = Result<T, (Range<usize>, RecipeFlaw)>;
+type Placed = (Range<usize>, RecipeFlaw);
 
 impl Recipe {
     /// Parses a recipe from its TOML text. Refuses a scheme whose signature does not hold a request fast.
@@ -103,14 +135,17 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-fn recipe(raw: RawRecipe, text: &str) -> Placed<Recipe> {
+fn recipe(raw: RawRecipe, text: &str) -> Result<Recipe, Placed> {
     let (credential, decode) = credential(raw.credential)?;
     let signature = signature(raw.signature, decode);
     let fields = Fields { parts: &credential.parts, digest: signature.body_digest.is_some() };
     let session = raw.session.map(|raw| session(raw, &fields)).transpose()?;
-    let table = table(raw.endpoints, &raw.request.bare_string_body, &credential.permissions, session.as_ref())?;
+    let instruments = raw.instruments.map(facts::instruments).transpose()?;
+    let mut shapes = Shapes::parse(raw.facts)?;
+    let table = table(raw.endpoints, &raw.request, &mut shapes, &credential.permissions, session.as_ref())?;
+    shapes.finish(instruments.as_ref())?;
     let request = request(raw.request, &fields)?;
-    let regions = raw.regions.into_iter().map(region).collect::<Placed<Vec<_>>>()?;
+    let regions = raw.regions.into_iter().map(region).collect::<Result<Vec<_>, Placed>>()?;
     if !regions.iter().any(|region| region.name == *raw.default_region.get_ref()) {
         return Err((raw.default_region.span(), RecipeFlaw::Region));
     }
@@ -125,12 +160,13 @@ fn recipe(raw: RawRecipe, text: &str) -> Placed<Recipe> {
         regions,
         default_region: raw.default_region.into_inner(),
         table,
+        instruments,
         digest: data_encoding::HEXLOWER
             .encode(signature::digest(DigestAlgorithm::Sha256, &[text.as_bytes()]).as_bytes()),
     })
 }
 
-fn credential(raw: RawCredential) -> Placed<(CredentialShape, KeyDecoding)> {
+fn credential(raw: RawCredential) -> Result<(CredentialShape, KeyDecoding), Placed> {
     let span = raw.parts.span();
     let parts: Vec<_> = raw.parts.get_ref().iter().map(|part| Part { name: part.name, secret: part.secret }).collect();
     let count = |name| parts.iter().filter(|part| part.name == name).count();
@@ -172,13 +208,13 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     /// Compiles a template that may use these fields, as far as the recipe has values for them.
-    fn template(&self, text: &str, span: Range<usize>, allowed: &[Field]) -> Placed<Template> {
+    fn template(&self, text: &str, span: Range<usize>, allowed: &[Field]) -> Result<Template, Placed> {
         let template = Template::parse(text).map_err(|error| (span.clone(), error.into()))?;
         self.check(&template, span, allowed)?;
         Ok(template)
     }
 
-    fn check(&self, template: &Template, span: Range<usize>, allowed: &[Field]) -> Placed<()> {
+    fn check(&self, template: &Template, span: Range<usize>, allowed: &[Field]) -> Result<(), Placed> {
         let valued = |field: &Field| match field {
             Field::Passphrase => self.parts.iter().any(|part| part.name == PartName::Passphrase),
             Field::BodyDigest => self.digest,
@@ -207,7 +243,7 @@ const SIGNABLE: [Field; 9] = [
 /// What a header or a login message may say.
 const PLACEABLE: [Field; 4] = [Field::Time, Field::ApiKey, Field::Passphrase, Field::Signature];
 
-fn request(raw: RawRequest, fields: &Fields<'_>) -> Placed<RequestScheme> {
+fn request(raw: RawRequest, fields: &Fields<'_>) -> Result<RequestScheme, Placed> {
     let prehash = fields.template(raw.prehash.get_ref(), raw.prehash.span(), &SIGNABLE)?;
     let binding = Binding::derive(&prehash);
     if let Some(part) = binding.unbound() {
@@ -217,7 +253,8 @@ fn request(raw: RawRequest, fields: &Fields<'_>) -> Placed<RequestScheme> {
         return Err((raw.prehash.span(), RecipeFlaw::Ambiguous));
     }
     let span = raw.headers.span();
-    let headers = raw.headers.into_inner().into_iter().map(|raw| header(raw, fields)).collect::<Placed<Vec<_>>>()?;
+    let headers =
+        raw.headers.into_inner().into_iter().map(|raw| header(raw, fields)).collect::<Result<Vec<_>, Placed>>()?;
     let always = |header: &&Header| header.method.is_none() && header.environment.is_none();
     if !headers.iter().filter(always).any(|header| header.value.uses(Field::Signature)) {
         return Err((span, RecipeFlaw::Unplaced));
@@ -233,7 +270,7 @@ fn request(raw: RawRequest, fields: &Fields<'_>) -> Placed<RequestScheme> {
     })
 }
 
-fn header(raw: Spanned<RawHeader>, fields: &Fields<'_>) -> Placed<Header> {
+fn header(raw: Spanned<RawHeader>, fields: &Fields<'_>) -> Result<Header, Placed> {
     let span = raw.span();
     let raw = raw.into_inner();
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -245,7 +282,7 @@ fn header(raw: Spanned<RawHeader>, fields: &Fields<'_>) -> Placed<Header> {
     Ok(Header { name: raw.name.into(), value, method: raw.method, environment: raw.environment })
 }
 
-fn session(raw: RawSession, fields: &Fields<'_>) -> Placed<SessionScheme> {
+fn session(raw: RawSession, fields: &Fields<'_>) -> Result<SessionScheme, Placed> {
     let prehash = fields.template(raw.prehash.get_ref(), raw.prehash.span(), &SIGNABLE)?;
     if !Binding::derive(&prehash).time {
         return Err((raw.prehash.span(), RecipeFlaw::Unbound("time")));
@@ -268,20 +305,20 @@ fn session(raw: RawSession, fields: &Fields<'_>) -> Placed<SessionScheme> {
     })
 }
 
-fn expiry(seconds: &Spanned<i64>) -> Placed<i64> {
+fn expiry(seconds: &Spanned<i64>) -> Result<i64, Placed> {
     match seconds.get_ref() {
         1..=3600 => Ok(seconds.get_ref() * 1000),
         _ => Err((seconds.span(), RecipeFlaw::Expiry)),
     }
 }
 
-fn region((name, raw): (Box<str>, RawRegion)) -> Placed<Region> {
+fn region((name, raw): (Box<str>, RawRegion)) -> Result<Region, Placed> {
     let live = raw.live.map(addresses).transpose()?;
     let demo = raw.demo.map(addresses).transpose()?;
     Ok(Region { name, live, demo })
 }
 
-fn addresses(raw: RawAddresses) -> Placed<Addresses> {
+fn addresses(raw: RawAddresses) -> Result<Addresses, Placed> {
     Ok(Addresses {
         rest: address(raw.rest, "https://")?,
         private: raw.private.map(|raw| address(raw, "wss://")).transpose()?,
@@ -289,7 +326,7 @@ fn addresses(raw: RawAddresses) -> Placed<Addresses> {
     })
 }
 
-fn address(raw: Spanned<Box<str>>, scheme: &str) -> Placed<Box<str>> {
+fn address(raw: Spanned<Box<str>>, scheme: &str) -> Result<Box<str>, Placed> {
     let text = raw.get_ref();
     let fits = text.starts_with(scheme) && !text.ends_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
     if fits { Ok(raw.into_inner()) } else { Err((raw.span(), RecipeFlaw::Address)) }
@@ -297,10 +334,11 @@ fn address(raw: Spanned<Box<str>>, scheme: &str) -> Placed<Box<str>> {
 
 fn table(
     groups: Vec<RawGroup>,
-    bare: &[Spanned<String>],
+    request: &RawRequest,
+    shapes: &mut Shapes,
     permissions: &[Box<str>],
     session: Option<&SessionScheme>,
-) -> Placed<Table> {
+) -> Result<Table, Placed> {
     let mut rows = Vec::new();
     for group in groups {
         let permission = group.permission.as_ref().map(|permission| permission.get_ref());
@@ -308,7 +346,9 @@ fn table(
             return Err((group.permission.map_or(0..0, |permission| permission.span()), RecipeFlaw::Permission));
         }
         for raw in group.list {
-            rows.push((raw.ask.span(), listed(raw, group.grant, permission.map(|name| &**name))?));
+            let (method, _) = ask(&raw.ask)?;
+            let form = shapes.form(&raw, request.body_methods.contains(&method))?;
+            rows.push((raw.ask.span(), listed(raw, group.grant, permission.map(|name| &**name), form)?));
         }
     }
     let mut table = Table::default();
@@ -319,10 +359,10 @@ fn table(
             return Err((span, RecipeFlaw::Repeated(endpoint.to_string())));
         }
     }
-    mark_bare(table, bare)
+    mark_bare(table, &request.bare_string_body)
 }
 
-fn mark_bare(mut table: Table, bare: &[Spanned<String>]) -> Placed<Table> {
+fn mark_bare(mut table: Table, bare: &[Spanned<String>]) -> Result<Table, Placed> {
     for name in bare {
         let (method, path) = ask(name)?;
         let row = table.find_mut(method, path).ok_or_else(|| (name.span(), RecipeFlaw::Unlisted))?;
@@ -331,7 +371,7 @@ fn mark_bare(mut table: Table, bare: &[Spanned<String>]) -> Placed<Table> {
     Ok(table)
 }
 
-fn listed(raw: RawEndpoint, grant: Grant, permission: Option<&str>) -> Placed<Listed> {
+fn listed(raw: RawEndpoint, grant: Grant, permission: Option<&str>, form: Option<Form>) -> Result<Listed, Placed> {
     let (method, path) = ask(&raw.ask)?;
     Ok(Listed {
         endpoint: Endpoint { method, path: path.into(), grant, effect: raw.effect },
@@ -340,10 +380,11 @@ fn listed(raw: RawEndpoint, grant: Grant, permission: Option<&str>) -> Placed<Li
         danger: raw.danger,
         note: raw.note,
         bare_string_body: false,
+        form,
     })
 }
 
-fn ask(text: &Spanned<String>) -> Placed<(Method, &str)> {
+fn ask(text: &Spanned<String>) -> Result<(Method, &str), Placed> {
     let parsed = text.get_ref().split_once(' ').and_then(|(method, path)| Some((Method::parse(method)?, path)));
     parsed.filter(|(_, path)| query::check_path(path).is_ok()).ok_or_else(|| (text.span(), RecipeFlaw::Ask))
 }

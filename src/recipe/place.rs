@@ -92,6 +92,8 @@ mod tests {
             Message::parse(json!({ "op": "login", "args": [{ "z": "{api_key}", "a": 1, "n": null }] })).unwrap();
         let values = Values { api_key: "k", ..Values::default() };
         assert_eq!(message.render(&values).to_string(), r#"{"op":"login","args":[{"z":"k","a":1,"n":null}]}"#);
+        let texts: Vec<_> = message.templates().iter().map(|template| template.render(&values)).collect();
+        assert_eq!(texts, ["login", "k"]);
     }
 
     #[test]
@@ -106,5 +108,18 @@ mod tests {
         assert!(!only(Some(Method::Post), None).applies(Method::Get, Environment::Live));
         assert!(!only(None, Some(Environment::Demo)).applies(Method::Get, Environment::Live));
         assert!(only(Some(Method::Post), Some(Environment::Demo)).applies(Method::Post, Environment::Demo));
+    }
+
+    #[test]
+    fn a_header_authenticates_by_its_fields_or_by_its_environment() {
+        let header = |value: &str, environment| Header {
+            name: "X".into(),
+            value: Template::parse(value).unwrap(),
+            method: Some(Method::Post),
+            environment,
+        };
+        assert!(header("{api_key}", None).authenticates());
+        assert!(header("1", Some(Environment::Demo)).authenticates());
+        assert!(!header("application/json", None).authenticates());
     }
 }

@@ -88,7 +88,7 @@ fn percent_decode(value: &[u8]) -> Option<Vec<u8>> {
     while let Some((&byte, after)) = rest.split_first() {
         if byte == b'%' {
             let (digits, after) = after.split_first_chunk::<2>()?;
-            decoded.push(hex_digit(digits[0])? << 4 | hex_digit(digits[1])?);
+            decoded.push(16 * hex_digit(digits[0])? + hex_digit(digits[1])?);
             rest = after;
         } else {
             decoded.push(Some(byte).filter(|byte| is_plain(*byte))?);

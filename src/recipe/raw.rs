@@ -9,6 +9,12 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
 
+/// The name of a member or a word of the exchange's, with its place.
+pub type Word = Spanned<Box<str>>;
+
+/// The shapes of one effect, by name.
+pub type RawShapes<T> = BTreeMap<Box<str>, Spanned<T>>;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawRecipe {
@@ -22,6 +28,9 @@ pub struct RawRecipe {
     pub request: RawRequest,
     pub session: Option<RawSession>,
     pub regions: BTreeMap<Box<str>, RawRegion>,
+    pub instruments: Option<Spanned<RawInstruments>>,
+    #[serde(default)]
+    pub facts: RawFacts,
     pub endpoints: Vec<RawGroup>,
 }
 
@@ -131,7 +140,165 @@ pub struct RawEndpoint {
     pub ask: Spanned<String>,
     #[serde(default)]
     pub effect: Effect,
+    pub facts: Option<Word>,
+    pub batch: Option<Spanned<i64>>,
     pub title: Option<Box<str>>,
     pub danger: Option<Box<str>>,
     pub note: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawInstruments {
+    pub separator: char,
+    pub characters: String,
+    pub pair_words: usize,
+    pub contract_words: usize,
+}
+
+/// What bodies say, by the effect of the endpoints that take them.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawFacts {
+    #[serde(default)]
+    pub place: RawShapes<RawPlace>,
+    #[serde(default)]
+    pub amend: RawShapes<RawAmend>,
+    #[serde(default)]
+    pub close: RawShapes<RawClose>,
+    #[serde(default)]
+    pub cancel: RawShapes<RawSwitch>,
+    #[serde(default)]
+    pub transfer: RawShapes<RawTransfer>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPlace {
+    pub instrument: Word,
+    #[serde(default)]
+    pub instrument_codes: Vec<Word>,
+    pub side: RawSide,
+    #[serde(rename = "type")]
+    pub order_type: RawType,
+    pub size: Word,
+    #[serde(default)]
+    pub other_sizes: Vec<Word>,
+    pub unit: RawUnit,
+    #[serde(default)]
+    pub prices: Vec<Word>,
+    pub open_prices: Option<RawOpenPrices>,
+    #[serde(default)]
+    pub triggers: Vec<Word>,
+    pub client_id: Word,
+    pub reduce_only: RawReduceOnly,
+    #[serde(default)]
+    pub uncounted: Vec<Word>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSide {
+    pub member: Word,
+    pub buy: Word,
+    pub sell: Word,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawType {
+    pub member: Word,
+    #[serde(default)]
+    pub limit: Vec<Word>,
+    #[serde(default)]
+    pub market: Vec<Word>,
+    #[serde(default)]
+    pub worked: Vec<Word>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawUnit {
+    pub member: Word,
+    pub base: Word,
+    pub quote: Word,
+    pub mode: Word,
+    pub modes: Vec<Word>,
+    pub buy: RawUnitWord,
+    pub sell: RawUnitWord,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawUnitWord {
+    Base,
+    Quote,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawOpenPrices {
+    pub members: Vec<Word>,
+    pub market: Word,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawReduceOnly {
+    pub member: Word,
+    pub position: Word,
+    pub net: Word,
+    pub long: Word,
+    pub short: Word,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAmend {
+    pub instrument: Word,
+    #[serde(default)]
+    pub instrument_codes: Vec<Word>,
+    pub size: Word,
+    #[serde(default)]
+    pub prices: Vec<Word>,
+    pub open_prices: Option<RawOpenPrices>,
+    #[serde(default)]
+    pub triggers: Vec<Word>,
+    #[serde(default)]
+    pub uncounted: Vec<Word>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawClose {
+    pub instrument: Word,
+    #[serde(default)]
+    pub instrument_codes: Vec<Word>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSwitch {
+    pub member: Word,
+    pub at_least: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTransfer {
+    pub currency: Word,
+    pub amount: Word,
+    pub destination: Vec<Word>,
+    pub kind: Option<RawKind>,
+    pub client_id: Option<Word>,
+    #[serde(default)]
+    pub uncounted: Vec<Word>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawKind {
+    pub member: Word,
+    pub meant: Spanned<Vec<Vec<Word>>>,
+    pub default: Word,
 }

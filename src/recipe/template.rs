@@ -275,11 +275,21 @@ mod tests {
     }
 
     #[test]
+    fn a_field_is_shown_as_it_stands_in_a_template() {
+        for field in Field::ALL {
+            let template = Template::parse(&field.to_string()).unwrap();
+            assert_eq!(template.fields().collect::<Vec<_>>(), [field]);
+            assert!(template.uses(field) && Field::ALL.iter().filter(|one| template.uses(**one)).count() == 1);
+        }
+    }
+
+    #[test]
     fn what_is_no_template_is_refused() {
         for text in ["{", "}", "{time", "time}", "a{time}}b"] {
             assert_eq!(Template::parse(text), Err(TemplateError::Brace), "{text}");
         }
         assert_eq!(Template::parse("{secret}"), Err(TemplateError::Unknown("secret".into())));
+        assert!(Template::parse(&"{time}".repeat(16)).is_ok());
         assert_eq!(Template::parse(&"{time}".repeat(17)), Err(TemplateError::TooLong));
     }
 }

@@ -63,7 +63,8 @@ pub enum VectorFlaw {
     Member(&'static str),
 }
 
-type Outcome = Result<(), (String, String)>;
+/// What a vector says, and what the recipe makes of it.
+type Difference = (String, String);
 
 /// Checks a recipe against vectors, one to a line. Empty lines are skipped.
 pub fn check(recipe: &Recipe, lines: &str) -> Result<Report, VectorError> {
@@ -87,7 +88,7 @@ fn id(row: &Value, index: usize) -> String {
     row["id"].as_str().map_or_else(|| format!("line {}", index + 1), str::to_owned)
 }
 
-fn check_row(recipe: &Recipe, row: &Value) -> Result<Outcome, VectorFlaw> {
+fn check_row(recipe: &Recipe, row: &Value) -> Result<Result<(), Difference>, VectorFlaw> {
     if row["signed"].is_object() {
         check_signed(recipe, row)
     } else if row["expect"]["ws_message"].is_object() {
@@ -101,7 +102,7 @@ fn check_row(recipe: &Recipe, row: &Value) -> Result<Outcome, VectorFlaw> {
     }
 }
 
-fn check_request(recipe: &Recipe, row: &Value) -> Result<Outcome, VectorFlaw> {
+fn check_request(recipe: &Recipe, row: &Value) -> Result<Result<(), Difference>, VectorFlaw> {
     let request = request(&row["request"])?;
     let environment = if row["demo"] == true { Environment::Demo } else { Environment::Live };
     let signed = sign(recipe, row, &Wanted::Request(request), environment)?;
@@ -111,7 +112,7 @@ fn check_request(recipe: &Recipe, row: &Value) -> Result<Outcome, VectorFlaw> {
     }))
 }
 
-fn check_signed(recipe: &Recipe, row: &Value) -> Result<Outcome, VectorFlaw> {
+fn check_signed(recipe: &Recipe, row: &Value) -> Result<Result<(), Difference>, VectorFlaw> {
     let sent = &row["signed"];
     let url = text(sent, "url").ok_or(VectorFlaw::Member("signed.url"))?;
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -124,7 +125,7 @@ fn check_signed(recipe: &Recipe, row: &Value) -> Result<Outcome, VectorFlaw> {
     }))
 }
 
-fn check_session(recipe: &Recipe, row: &Value) -> Result<Outcome, VectorFlaw> {
+fn check_session(recipe: &Recipe, row: &Value) -> Result<Result<(), Difference>, VectorFlaw> {
     let signed = sign(recipe, row, &Wanted::Session(Channel::Private), Environment::Live)?;
     Ok(signed.and_then(|signed| match signed {
         Signed::Session(signed) => compare_message("", &signed.message, &row["expect"]["ws_message"]),
@@ -132,7 +133,7 @@ fn check_session(recipe: &Recipe, row: &Value) -> Result<Outcome, VectorFlaw> {
     }))
 }
 
-fn check_split(recipe: &Recipe, row: &Value) -> Result<Outcome, VectorFlaw> {
+fn check_split(recipe: &Recipe, row: &Value) -> Result<Result<(), Difference>, VectorFlaw> {
     let parse = |name| Ok::<_, VectorFlaw>(Wanted::Request(split_request(row, name)?));
     let (asked, usable) = (parse("asked")?, parse("usable_as")?);
     if recipe.read(&asked).is_ok() {
@@ -161,7 +162,7 @@ fn sign(
     row: &Value,
     wanted: &Wanted,
     environment: Environment,
-) -> Result<Result<Signed, (String, String)>, VectorFlaw> {
+) -> Result<Result<Signed, Difference>, VectorFlaw> {
     let site = Site { environment, region: recipe.default_region(), base_url: None };
     let signed = recipe.sign(wanted, &parts(&row["credential"])?, &site, clock(row)?);
     Ok(signed.map_err(|error| ("a signature".to_owned(), error.to_string())))
@@ -212,7 +213,12 @@ fn moment(stated: &str) -> Option<UnixMs> {
 }
 
 /// Compares every header that authenticates. Others, like the content type, are the client's choice.
-fn compare_headers(recipe: &Recipe, signed: &SignedRequest, environment: Environment, expected: &Value) -> Outcome {
+fn compare_headers(
+    recipe: &Recipe,
+    signed: &SignedRequest,
+    environment: Environment,
+    expected: &Value,
+) -> Result<(), Difference> {
     let headers = recipe.request.headers.iter();
     for header in headers.filter(|header| header.authenticates() && header.applies(signed.method, environment)) {
         let got = signed.headers.iter().find(|(name, _)| *name == header.name).map_or("", |(_, value)| value);
@@ -231,7 +237,7 @@ fn header_of(headers: &Value, name: &str) -> Option<String> {
 }
 
 /// Compares every text of our message with the client's, which may say more, and may write a number without quotes.
-fn compare_message(name: &str, got: &Value, expected: &Value) -> Outcome {
+fn compare_message(name: &str, got: &Value, expected: &Value) -> Result<(), Difference> {
     match got {
         Value::Object(members) => {
             members.iter().try_for_each(|(name, got)| compare_message(name, got, &expected[name]))
@@ -271,6 +277,38 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_of_requests_is_held_to_its_refusal_and_to_its_signature() {
+        let rows = include_str!("../../tests/vectors/okx-ambiguity.jsonl");
+        let row: Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
+        let failure = |name: &str, with: Value| {
+            let mut row = row.clone();
+            row[name] = with;
+            let failure = check(&okx(), &row.to_string()).unwrap().failures.remove(0);
+            (failure.expected, failure.got)
+        };
+        let fine = row["usable_as"].clone();
+        assert_eq!(failure("asked", fine), ("a refusal".to_owned(), "accepted".to_owned()));
+        let another = ("c2lnbg==".to_owned(), "another signature".to_owned());
+        assert_eq!(failure("same_sign", "c2lnbg==".into()), another);
+    }
+
+    #[test]
+    fn moments_are_told_apart_by_their_length() {
+        let hour = UnixMs(1_538_054_050_000);
+        for (stated, expected) in [
+            ("1538054050", Some(hour)),
+            ("1538054050000", Some(hour)),
+            ("2018-09-27T13:14:10.000Z", Some(hour)),
+            ("99999999999", Some(UnixMs(99_999_999_999_000))),
+            ("100000000000", Some(UnixMs(100_000_000_000))),
+            ("", None),
+            ("now", None),
+        ] {
+            assert_eq!(moment(stated), expected, "{stated}");
+        }
+    }
+
+    #[test]
     fn a_changed_vector_fails_and_says_how() {
         let row = OKX.lines().next().unwrap().replace("/rfq/counterparties", "/rfq/counterpartiez");
         let report = check(&okx(), &row).unwrap();
@@ -299,6 +337,8 @@ mod tests {
         let row = r#"{"id": "myokx-003", "exchange": "myokx", "credential": {"apiKey": "HXZUzVMnPOrsHRyME473O9ijMNnLbeEo", "secret": "eoPtpIRYCf7u2N5R5SuZNmOW4TdumpRLnNRqVBViAbqFp7ggWYaUbvj1h8AtR4i6", "password": "ohhnjV23ySjl!a1"}, "clock_ms": 1789012345678, "signed": {"url": "https://eea.okx.com/api/v5/account/adjust-leverage-info?symbol=BTCUSDT", "method": "GET", "headers": {"OK-ACCESS-KEY": "HXZUzVMnPOrsHRyME473O9ijMNnLbeEo", "OK-ACCESS-PASSPHRASE": "ohhnjV23ySjl!a1", "OK-ACCESS-TIMESTAMP": "2026-09-10T03:52:25.678Z", "OK-ACCESS-SIGN": "SNFK4mwWHuUUTOshrYFtinxF2f+gKLmsIHelywWwWAM="}, "body": null}}"#;
         let report = check(&okx(), row).unwrap();
         assert_eq!((report.passed, report.failures), (1, Vec::new()));
+        let report = check(&okx(), &row.replace("SNFK4", "TNFK4")).unwrap();
+        assert_eq!((report.passed, report.failures.len()), (0, 1));
     }
 
     #[test]
@@ -312,7 +352,9 @@ mod tests {
     fn a_line_that_is_no_vector_is_named() {
         let error = |line: &str| check(&okx(), &format!("\n{line}")).unwrap_err().to_string();
         assert_eq!(error("{"), "line 2: not JSON");
-        assert_eq!(error("{}"), "line 2: not in a dialect of vectors that is known here");
+        for half in ["{}", "{\"asked\":{}}", "{\"same_sign\":\"x\"}"] {
+            assert_eq!(error(half), "line 2: not in a dialect of vectors that is known here");
+        }
         assert_eq!(error("{\"expect\":{}}"), "line 2: `request.path` is missing or is not what it should be");
     }
 }

@@ -16,12 +16,14 @@ pub enum Decision {
 pub struct Denial {
     /// The stable code.
     pub code: Code,
-    /// The rule of the policy that denied, where one did: `grants`, `endpoints`.
+    /// The rule of the policy that denied, where one did: `grants`, `order.max_size`.
     pub rule: Option<&'static str>,
     /// What happened, in words. Never repeats a value from the ask's body.
     pub detail: Cow<'static, str>,
     /// What to do about it.
     pub help: Cow<'static, str>,
+    /// When the same ask may be allowed, for limits that time lifts.
+    pub retry_after_ms: Option<u64>,
 }
 
 /// The stable, dotted codes of denials.
@@ -41,6 +43,34 @@ pub enum Code {
     Grant,
     /// `policy.endpoint`: the policy lists endpoints and this is none of them.
     Endpoint,
+    /// `policy.mode`: an admin allows less than this for now.
+    Mode,
+    /// `policy.order.instrument`: not one of the instruments, or none that can be read.
+    OrderInstrument,
+    /// `policy.order.side`: not one of the sides.
+    OrderSide,
+    /// `policy.order.type`: not one of the types of order.
+    OrderType,
+    /// `policy.order.size`: larger than allowed, or none that can be counted.
+    OrderSize,
+    /// `policy.order.notional`: worth more than allowed, or none that can be counted.
+    OrderNotional,
+    /// `policy.order.price`: too far from the reference price, or there is none to compare with.
+    OrderPrice,
+    /// `policy.order.reduce_only`: could open a position.
+    OrderReduceOnly,
+    /// `policy.order.client_id`: a rolling limit needs an id that the exchange accepts once.
+    OrderClientId,
+    /// `policy.field_uncounted`: something in the body that a rule must count and can't.
+    FieldUncounted,
+    /// `policy.transfer`: the transfer rules do not allow the destination, the currency or the amount.
+    Transfer,
+    /// `policy.replay`: the client id was used with other bytes.
+    Replay,
+    /// `policy.rate`: too many requests in a second.
+    Rate,
+    /// `policy.limit`: a rolling limit is spent.
+    Limit,
     /// `clock.jump`: the wall clock jumped, so a signature would carry a wrong time.
     ClockJump,
 }
@@ -56,6 +86,20 @@ impl Code {
             Code::EndpointUnknown => "policy.endpoint_unknown",
             Code::Grant => "policy.grant",
             Code::Endpoint => "policy.endpoint",
+            Code::Mode => "policy.mode",
+            Code::OrderInstrument => "policy.order.instrument",
+            Code::OrderSide => "policy.order.side",
+            Code::OrderType => "policy.order.type",
+            Code::OrderSize => "policy.order.size",
+            Code::OrderNotional => "policy.order.notional",
+            Code::OrderPrice => "policy.order.price",
+            Code::OrderReduceOnly => "policy.order.reduce_only",
+            Code::OrderClientId => "policy.order.client_id",
+            Code::FieldUncounted => "policy.field_uncounted",
+            Code::Transfer => "policy.transfer",
+            Code::Replay => "policy.replay",
+            Code::Rate => "policy.rate",
+            Code::Limit => "policy.limit",
             Code::ClockJump => "clock.jump",
         }
     }
@@ -64,11 +108,16 @@ impl Code {
 impl Denial {
     /// A denial that no rule of a policy made.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>) -> Denial {
-        Denial { code, rule: None, detail: detail.into(), help: help.into() }
+        Denial { code, rule: None, detail: detail.into(), help: help.into(), retry_after_ms: None }
     }
 
     /// The same denial, made by a rule of the policy.
     pub fn by_rule(self, rule: &'static str) -> Denial {
         Denial { rule: Some(rule), ..self }
+    }
+
+    /// The same denial, with the time after which the ask may be allowed.
+    pub fn retry_after_ms(self, wait: u64) -> Denial {
+        Denial { retry_after_ms: Some(wait), ..self }
     }
 }

@@ -1,4 +1,4 @@
-//! The nouns that every layer shares: ids, time, and the words of an ask.
+//! The nouns that every layer shares: ids, time, numbers, and the words of an ask.
 //!
 //! Deliberately absent: anything that does something. These types are made, compared and printed; judging, signing
 //! and storing belong to the layers above.
@@ -6,6 +6,10 @@
 pub mod ask;
 pub mod clock;
 pub mod credential;
+pub mod decimal;
 pub mod decision;
+pub mod duration;
 pub mod endpoint;
+pub mod facts;
 pub mod id;
+pub mod mode;

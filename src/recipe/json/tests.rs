@@ -145,7 +145,7 @@ fn values_are_found_with_their_exact_text() {
 }
 
 /// The same value as another parser would hold it.
-fn converted(value: Value<'_>) -> serde_json::Value {
+fn converted(value: Value<'_, '_>) -> serde_json::Value {
     match value.kind() {
         Kind::Object => value.members().map(|(name, value)| (name.into_owned(), converted(value))).collect(),
         Kind::Array => value.items().map(converted).collect(),

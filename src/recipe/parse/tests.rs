@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::recipe::{built_in, built_in_names, vectors};
+use crate::types::ask::{Request, Wanted};
 use crate::types::endpoint::Grant;
+use crate::types::facts::{Fact, Market, Price, Side, Subject, Unit};
 
 const OKX: &str = include_str!("../../../config/exchanges/okx.toml");
 
@@ -41,6 +43,7 @@ const GATE_VECTOR: &str = r#"{"id": "gate-003", "exchange": "gate", "credential"
 
 #[test]
 fn every_recipe_that_comes_along_is_one() {
+    assert_eq!(built_in_names().collect::<Vec<_>>(), ["okx"]);
     for name in built_in_names() {
         let text = built_in(name).unwrap();
         let recipe = Recipe::parse(text).unwrap();
@@ -62,6 +65,9 @@ fn okx_is_listed_whole() {
     let effect = |effect| endpoints.iter().filter(|row| row.endpoint.effect == effect).count();
     assert_eq!([Effect::Place, Effect::Amend, Effect::Cancel, Effect::Close].map(effect), [7, 4, 16, 1]);
     assert_eq!(endpoints.iter().filter(|row| row.bare_string_body).count(), 2);
+    let batches = endpoints.iter().filter_map(|row| row.form.as_ref()?.batch);
+    assert_eq!(batches.collect::<Vec<_>>(), [20, 20]);
+    assert_eq!(endpoints.iter().filter(|row| row.form.is_some()).count(), 13);
     let sorted =
         |a: &&Listed, b: &&Listed| (a.endpoint.grant, &a.endpoint.path) <= (b.endpoint.grant, &b.endpoint.path);
     assert!(endpoints.is_sorted_by(sorted));
@@ -91,6 +97,7 @@ fn okx_names_its_regions_and_what_a_key_consists_of() {
 #[test]
 fn another_exchange_is_only_a_file() {
     let gate = Recipe::parse(GATE).unwrap();
+    assert_eq!((gate.name(), gate.title()), ("gate", "Gate"));
     assert_eq!(gate.binding().split, Split::Delimited);
     let report = vectors::check(&gate, GATE_VECTOR).unwrap();
     assert_eq!((report.passed, report.failures), (1, Vec::new()));
@@ -171,4 +178,203 @@ fn the_session_is_no_endpoint_and_has_a_time() {
     let session = "prehash = \"{time}{method}{target}\"";
     assert_eq!(flaw(&OKX.replacen(session, "prehash = \"{method}{target}\"", 1)), RecipeFlaw::Unbound("time"));
     assert_eq!(flaw(&OKX.replacen("sign = \"{signature}\"", "sign = \"\"", 1)), RecipeFlaw::Unplaced);
+}
+
+/// What an exchange of other habits could say of its orders and transfers.
+const FACTS: &str = r#"
+[instruments]
+separator = "_"
+characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+pair_words = 2
+contract_words = 3
+[facts.place.order]
+instrument = "currency_pair"
+side = { member = "side", buy = "bid", sell = "ask" }
+type = { member = "type", limit = ["limit"], market = ["market"] }
+size = "amount"
+unit = { member = "unit", base = "coins", quote = "money", mode = "account", modes = ["spot"], buy = "base", sell = "base" }
+prices = ["price"]
+open_prices = { members = ["later"], market = "mkt" }
+triggers = ["when"]
+client_id = "text"
+reduce_only = { member = "reduce", position = "which", net = "one", long = "up", short = "down" }
+uncounted = ["iceberg"]
+[facts.amend.order]
+instrument = "currency_pair"
+size = "amount"
+[facts.close.all]
+instrument = "contract"
+[facts.cancel.countdown]
+member = "timeout"
+at_least = 5
+[facts.transfer.out]
+currency = "currency"
+amount = "amount"
+destination = ["address"]
+[[endpoints]]
+grant = "trade"
+list = [
+    { ask = "POST /orders", effect = "place", facts = "order" },
+    { ask = "POST /batch", effect = "place", facts = "order", batch = 5 },
+    { ask = "PUT /orders", effect = "amend", facts = "order" },
+    { ask = "POST /close", effect = "close", facts = "all" },
+    { ask = "POST /countdown", effect = "cancel", facts = "countdown" },
+    { ask = "POST /out", facts = "out" },
+]
+"#;
+
+fn gate_with_facts() -> String {
+    [&GATE.replace("body_methods = [\"POST\"]", "body_methods = [\"POST\", \"PUT\"]"), FACTS].concat()
+}
+
+/// The flaw of a recipe with facts of which one line was changed, and the column and text of its place.
+fn facts_refusal(from: &str, to: &str) -> (RecipeFlaw, String) {
+    let text = gate_with_facts();
+    assert_eq!(text.matches(from).count(), 1, "{from}");
+    let text = text.replace(from, to);
+    let error = Recipe::parse(&text).unwrap_err();
+    let line = text.lines().nth(error.line - 1).unwrap();
+    (error.flaw, line.chars().skip(error.column - 1).collect())
+}
+
+#[test]
+fn another_exchange_says_its_orders_in_other_words() {
+    let gate = Recipe::parse(&gate_with_facts()).unwrap();
+    let body = r#"[{"currency_pair":"BTC_USD","side":"ask","type":"market","amount":"2","later":"mkt","which":"up"}]"#;
+    let request = Request { method: Method::Post, path: "/batch".into(), body: Some(body.into()) };
+    let wanted = Wanted::Request(request);
+    let Subject::Orders(orders) = gate.read(&wanted).unwrap().facts.subject else { panic!("orders") };
+    assert_eq!((orders[0].market, &orders[0].side), (Market::Spot, &Fact::Is(Side::Sell)));
+    assert_eq!(orders[0].prices, [Fact::Is(Price::Market), Fact::Is(Price::Market)]);
+    assert_eq!((&orders[0].unit, &orders[0].reduce_only), (&Fact::Is(Unit::Base), &Fact::Absent));
+    assert!(gate.is_instrument("BTC_USD_PERP") && !gate.is_instrument("BTC-USD"));
+    let silent = Recipe::parse(GATE).unwrap();
+    assert!(silent.is_instrument("anything at all"));
+}
+
+#[test]
+fn facts_that_fit_no_endpoint_are_refused_with_their_place() {
+    for (from, to, flaw, at) in [
+        ("\"place\", facts = \"order\" }", "\"place\", facts = \"all\" }", RecipeFlaw::Facts, "\"all\" }"),
+        ("\"amend\", facts = \"order\"", "\"close\", facts = \"order\"", RecipeFlaw::Facts, "\"order\" }"),
+        ("effect = \"close\", facts", "facts", RecipeFlaw::Facts, "\"all\" },"),
+        ("POST /out\", facts", "POST /out\", effect = \"place\", facts", RecipeFlaw::Facts, "\"out\" },"),
+        (", facts = \"all\"", "", RecipeFlaw::Unused, "[facts.close.all]"),
+        (", facts = \"out\"", "", RecipeFlaw::Unused, "[facts.transfer.out]"),
+        ("PUT /orders", "GET /orders", RecipeFlaw::Bodiless, "\"order\" },"),
+        ("batch = 5", "batch = 0", RecipeFlaw::Batch, "0 },"),
+        ("batch = 5", "batch = 101", RecipeFlaw::Batch, "101 },"),
+        ("batch = 5", "batch = -1", RecipeFlaw::Batch, "-1 },"),
+        ("facts = \"out\"", "facts = \"out\", batch = 5", RecipeFlaw::Batch, "5 },"),
+        ("facts = \"countdown\"", "facts = \"countdown\", batch = 5", RecipeFlaw::Batch, "5 },"),
+        (
+            "{ ask = \"POST /batch\"",
+            "{ ask = \"POST /x\", batch = 2 }, { ask = \"POST /batch\"",
+            RecipeFlaw::Batch,
+            "2 }, ",
+        ),
+    ] {
+        let (found, place) = facts_refusal(from, to);
+        assert_eq!(found, flaw, "{from} -> {to}");
+        assert!(place.starts_with(at), "{from} -> {to}: {place}");
+    }
+}
+
+#[test]
+fn a_member_or_a_word_means_one_thing() {
+    for (from, to, twice) in [
+        ("\"price\"]", "\"amount\"]", "amount"),
+        ("\"price\"]", "\"price\", \"price\"]", "price"),
+        ("client_id = \"text\"", "client_id = \"side\"", "side"),
+        ("\"reduce\"", "\"which\"", "which"),
+        ("\"iceberg\"", "\"when\"", "when"),
+        ("\"later\"", "\"price\"", "price"),
+        ("sell = \"ask\"", "sell = \"bid\"", "bid"),
+        ("[\"market\"]", "[\"limit\"]", "limit"),
+        ("quote = \"money\"", "quote = \"coins\"", "coins"),
+        ("modes = [\"spot\"]", "modes = [\"spot\", \"spot\"]", "spot"),
+        ("short = \"down\"", "short = \"one\"", "one"),
+        ("destination = [\"address\"]", "destination = [\"currency\"]", "currency"),
+    ] {
+        assert_eq!(facts_refusal(from, to).0, RecipeFlaw::Repeated(twice.into()), "{from} -> {to}");
+    }
+    for (from, to) in [
+        ("\"price\"]", "\"\"]"),
+        ("\"price\"]", "\"prix d’achat\"]"),
+        ("\"bid\"", "\"\""),
+        ("[\"limit\"]", "[\"\\u0007\"]"),
+        ("\"mkt\"", "\"\""),
+        ("\"mkt\"", "\"0\""),
+        ("\"timeout\"", "\"\""),
+    ] {
+        assert_eq!(facts_refusal(from, to).0, RecipeFlaw::Word, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn every_destination_has_its_kinds_of_transfers() {
+    let with = |kind: &str| {
+        let to = format!("destination = [\"address\"]\nkind = {{ {kind} }}");
+        Recipe::parse(&gate_with_facts().replace("destination = [\"address\"]", &to)).map_err(|error| error.flaw)
+    };
+    assert!(with(r#"member = "kind", meant = [["a", "b"]], default = "a""#).is_ok());
+    for (kind, flaw) in [
+        (r#"member = "kind", meant = [], default = "a""#, RecipeFlaw::Kinds),
+        (r#"member = "kind", meant = [["a"], ["b"]], default = "a""#, RecipeFlaw::Kinds),
+        (r#"member = "kind", meant = [["a", "a"]], default = "a""#, RecipeFlaw::Repeated("a".into())),
+        (r#"member = "address", meant = [["a"]], default = "a""#, RecipeFlaw::Repeated("address".into())),
+        (r#"member = "kind", meant = [["a"]], default = """#, RecipeFlaw::Word),
+    ] {
+        assert_eq!(with(kind).unwrap_err(), flaw, "{kind}");
+    }
+}
+
+#[test]
+fn a_shape_has_at_most_thirty_two_members_and_a_batch_a_hundred_items() {
+    let members = |count: usize| {
+        // Twelve are there already.
+        let names: Vec<_> = (12..count).map(|number| format!("\"m{number}\"")).collect();
+        gate_with_facts().replace("[\"iceberg\"]", &format!("[{}]", names.join(", ")))
+    };
+    assert!(Recipe::parse(&members(32)).is_ok());
+    assert_eq!(Recipe::parse(&members(33)).unwrap_err().flaw, RecipeFlaw::Crowded);
+    for items in [1, 100] {
+        assert!(Recipe::parse(&gate_with_facts().replace("batch = 5", &format!("batch = {items}"))).is_ok());
+    }
+}
+
+#[test]
+fn orders_need_to_know_how_instruments_are_named() {
+    let without = gate_with_facts().replace(&FACTS[..FACTS.find("[facts.place").unwrap()], "\n");
+    assert_eq!(Recipe::parse(&without).unwrap_err().flaw, RecipeFlaw::Uninstrumented);
+    for (from, to) in [
+        ("separator = \"_\"", "separator = \"A\""),
+        ("separator = \"_\"", "separator = \" \""),
+        ("separator = \"_\"", "separator = \"–\""),
+        ("characters = \"", "characters = \"é"),
+        ("characters = \"", "characters = \"a b"),
+        ("characters = \"ABCDEFGHIJKLMNOPQRSTUVWXYZ\"", "characters = \"\""),
+        ("pair_words = 2", "pair_words = 1"),
+        ("contract_words = 3", "contract_words = 2"),
+    ] {
+        let (flaw, place) = facts_refusal(from, to);
+        assert_eq!(flaw, RecipeFlaw::Instruments, "{from} -> {to}");
+        assert!(place.starts_with("[instruments]"), "{place}");
+    }
+}
+
+#[test]
+fn facts_have_no_keys_of_other_facts() {
+    for (from, to, message) in [
+        ("at_least = 5", "at_least = 5\nsize = \"sz\"", "unknown field `size`"),
+        ("at_least = 5", "at_least = -5", "invalid value"),
+        ("at_least = 5\n", "", "missing field `at_least`"),
+        ("[facts.close.all]", "[facts.close.all]\nsize = \"sz\"", "unknown field `size`"),
+        ("[facts.cancel.countdown]", "[facts.disarm.countdown]", "unknown field `disarm`"),
+        ("sell = \"base\"", "sell = \"coins\"", "unknown variant `coins`"),
+        ("client_id = \"text\"\n", "", "missing field `client_id`"),
+    ] {
+        let flaw = facts_refusal(from, to).0.to_string();
+        assert!(flaw.starts_with(message), "{from} -> {to}: {flaw}");
+    }
 }

@@ -1,8 +1,10 @@
 //! Everything that real clients send is read; everything that could be read in two ways is not.
 
 use super::*;
+use crate::recipe::template::Values;
 use crate::recipe::{built_in, vectors};
 use crate::types::ask::Channel;
+use crate::types::clock::UnixMs;
 use crate::types::endpoint::Grant;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -20,7 +22,7 @@ fn wanted(method: Method, path: &str, body: &str) -> Wanted {
 /// The code of a refusal, or the endpoint.
 fn reading(method: Method, path: &str, body: &str) -> String {
     match OKX.read(&wanted(method, path, body)) {
-        Ok(endpoint) => endpoint.to_string(),
+        Ok(reading) => reading.endpoint.to_string(),
         Err(denial) => denial.code.as_str().to_owned(),
     }
 }
@@ -234,10 +236,17 @@ fn every_cut_of_an_order_but_its_own_is_refused() {
 
 #[test]
 fn a_login_is_an_ask_of_its_own_and_no_request() {
-    let login = OKX.read(&Wanted::Session(Channel::Business)).unwrap();
+    let login = OKX.read(&Wanted::Session(Channel::Business)).unwrap().endpoint;
     assert_eq!((login.to_string().as_str(), login.grant), ("GET /users/self/verify", Grant::Session));
     assert_eq!(get("/users/self/verify"), UNKNOWN);
     assert_eq!(post("/users/self/verify", ""), UNKNOWN);
+}
+
+#[test]
+fn help_says_whether_the_path_or_the_query_is_to_be_rewritten() {
+    let help = |path: &str| OKX.read(&wanted(Method::Get, path, "")).unwrap_err().help;
+    assert!(help("/api/v5/account/balance/.").starts_with("send the path"));
+    assert!(help("/api/v5/account/balance?ccy").starts_with("write the query"));
 }
 
 #[test]
@@ -266,7 +275,80 @@ fn mutated(text: &'static str) -> impl Strategy<Value = String> {
     })
 }
 
+/// The text that would be signed for an ask.
+fn signed_text(request: &Request) -> String {
+    let body = request.body.as_deref().unwrap_or("");
+    let method = request.method.as_str();
+    OKX.prehash().render(&Values { time: TIME, method, target: &request.path, body, ..Values::default() })
+}
+
+const TIME: &str = "2026-01-02T03:04:05.678Z";
+
+/// Every ask that a text can be cut into: a time, a method, a target and a body, one right behind the other.
+fn cuts(text: &str) -> Vec<Wanted> {
+    let is_time = |end: &usize| text.is_char_boundary(*end) && UnixMs::parse_rfc3339(&text[..*end]).is_some();
+    let mut cuts = Vec::new();
+    for rest in (0..=text.len()).filter(is_time).map(|end| &text[end..]) {
+        let methods = (0..=rest.len()).filter_map(|end| Some((Method::parse(rest.get(..end)?)?, rest.get(end..)?)));
+        for (method, rest) in methods {
+            let ends = (0..=rest.len()).filter(|end| rest.is_char_boundary(*end));
+            cuts.extend(ends.map(|end| wanted(method, &rest[..end], &rest[end..])));
+        }
+    }
+    cuts
+}
+
+/// Texts as a body may have them, with all that could be mistaken for another part of what is signed.
+fn hostile_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[A-Z]{1,5}-[A-Z]{1,5}",
+        "[0-9]{1,6}(\\.[0-9]{1,6})?",
+        "\\PC{0,12}",
+        Just("POST/api/v5/asset/withdrawal{\"ccy\":\"USDT\"}".to_owned()),
+        Just("GET/api/v5/account/balance?ccy=BTC".to_owned()),
+        Just(format!("{TIME}POST/api/v5/trade/order[]")),
+        Just("-algo".to_owned()),
+    ]
+}
+
+fn some_body() -> impl Strategy<Value = Value> {
+    let name =
+        prop_oneof![Just("instId"), Just("sz"), Just("px"), Just("side"), Just("ordType"), Just("clOrdId"), Just("l")];
+    let object = proptest::collection::btree_map(name.prop_map(str::to_owned), hostile_text(), 0..7);
+    let object = object.prop_map(Value::from_iter).boxed();
+    prop_oneof![object.clone(), proptest::collection::vec(object, 0..4).prop_map(Value::Array)]
+}
+
+fn some_ask() -> impl Strategy<Value = Request> {
+    let bodies = proptest::option::of(some_body()).prop_map(|body| body.map(|body| body.to_string()));
+    let posts = any::<proptest::sample::Index>().prop_map(|index| {
+        let rows = OKX.endpoints();
+        let posts: Vec<_> = rows.iter().filter(|row| row.endpoint.method == Method::Post).collect();
+        posts[index.index(posts.len())].endpoint.path.to_string()
+    });
+    let order = prop_oneof![3 => Just(ORDER.to_owned()), 1 => Just(format!("{ORDER}-algo")), 2 => posts];
+    let posts = (order, bodies).prop_map(|(path, body)| Request { method: Method::Post, path, body });
+    let query = proptest::collection::btree_map("[a-zA-Z_]{1,6}", "[A-Za-z0-9._~,-]{0,8}", 0..4);
+    let gets = query.prop_map(|pairs| {
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mark = if pairs.is_empty() { "" } else { "?" };
+        let path = format!("/api/v5/account/balance{mark}{}", pairs.join("&"));
+        Request { method: Method::Get, path, body: None }
+    });
+    prop_oneof![4 => posts, 1 => gets]
+}
+
 proptest! {
+    #[test]
+    fn what_is_signed_can_be_read_back_as_one_ask_only(request in some_ask()) {
+        let text = signed_text(&request);
+        let asked = Wanted::Request(request);
+        let reading = OKX.read(&asked).expect("an allowed ask");
+        let cuts = cuts(&text);
+        let readings: Vec<_> = cuts.iter().filter_map(|cut| OKX.read(cut).ok()).collect();
+        prop_assert_eq!(readings, [reading]);
+    }
+
     #[test]
     fn what_is_accepted_can_be_cut_in_one_way_only(
         path in mutated("/api/v5/trade/order"),
@@ -275,7 +357,7 @@ proptest! {
         method in prop_oneof![Just(Method::Get), Just(Method::Post)],
     ) {
         let target = path + &query;
-        if let Ok(endpoint) = OKX.read(&wanted(method, &target, &body)) {
+        if let Ok(Reading { endpoint, .. }) = OKX.read(&wanted(method, &target, &body)) {
             let text = [target.as_str(), &body].concat();
             prop_assert_eq!(cut(&text), (target.as_str(), body.as_str()));
             prop_assert_eq!(&*endpoint.path, split_target(&target).0);

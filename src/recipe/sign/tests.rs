@@ -129,8 +129,10 @@ fn a_secret_may_be_given_out_encoded() {
 #[test]
 fn debug_shows_neither_passphrase_nor_signature() {
     let global = site(Environment::Live, "global");
-    for wanted in [request(Method::Get, "/api/v5/account/balance", ""), Wanted::Session(Channel::Private)] {
-        let shown = format!("{:?}", okx().sign(&wanted, &PARTS, &global, NOW).unwrap());
-        assert!(!shown.contains("Correct") && !shown.contains("5a95"), "{shown}");
+    for (wanted, expected) in [
+        (request(Method::Get, "/api/v5/account/balance", ""), "Request(SignedRequest { method: Get, .. })"),
+        (Wanted::Session(Channel::Private), "Session(SignedSession { .. })"),
+    ] {
+        assert_eq!(format!("{:?}", okx().sign(&wanted, &PARTS, &global, NOW).unwrap()), expected);
     }
 }
