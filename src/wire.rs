@@ -4,10 +4,13 @@
 //! own types here ([`SecretText`]), whose `Debug` is redacted and which are written out only by a serializer that says
 //! so. Every request is read through [`Object`], because a derived `Deserialize` would also take a positional array.
 
+pub mod policy;
+
 use crate::secret::{SecretText, serialize_exposed};
 use crate::types::ask::Channel;
 use crate::types::credential::Environment;
 use crate::types::endpoint::Grant;
+use crate::types::mode::Mode;
 use serde::de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -148,6 +151,8 @@ pub struct Whoami {
     pub policy: String,
     /// The policy in words.
     pub words: Vec<String>,
+    /// How much an admin allows for now.
+    pub mode: Mode,
     /// What is used of each limit.
     pub limits: BTreeMap<String, LimitUse>,
 }
@@ -156,11 +161,21 @@ pub struct Whoami {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LimitUse {
     /// Used in the window.
-    pub used: String,
+    pub used: Quantity,
     /// The most that may be used in the window.
-    pub max: String,
+    pub max: Quantity,
     /// The window's length in seconds.
     pub window_s: u64,
+}
+
+/// Requests or orders as a number, money as the text of a decimal number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Quantity {
+    /// Requests or orders.
+    Number(u64),
+    /// Quote currency.
+    Money(String),
 }
 
 /// `GET /health`.
@@ -207,6 +222,8 @@ pub struct Status {
     pub credentials: Option<usize>,
     /// Bots that may sign; null while locked.
     pub bots: Option<usize>,
+    /// How much an admin allows for now; null while locked.
+    pub mode: Option<Mode>,
     /// How secrets are kept out of reach, in words.
     pub memory: String,
     /// What is weaker on this machine than it should be, in words.
@@ -474,33 +491,10 @@ pub struct BotCard {
     pub expires: Option<String>,
     /// Whether its token was revoked.
     pub revoked: bool,
+    /// How much it may do for now, whatever its policy allows.
+    pub mode: Mode,
     /// When it last asked, since the daemon started.
     pub last_seen: Option<String>,
-}
-
-/// `PUT /v1/policies/{name}`.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PolicySet {
-    /// The policy file's text (TOML).
-    pub text: String,
-}
-
-/// A policy.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct PolicyCard {
-    /// Its name.
-    pub name: String,
-    /// How often it was set.
-    pub version: u64,
-    /// Its grants.
-    pub grants: Vec<Grant>,
-    /// What it means, in words.
-    pub words: Vec<String>,
-    /// The bots under it.
-    pub bots: Vec<String>,
-    /// Its text.
-    pub text: String,
 }
 
 // ---------------------------------------------------------------- admin: ledger

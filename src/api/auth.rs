@@ -2,9 +2,8 @@
 
 use crate::api::app::App;
 use crate::api::error::Problem;
-use crate::api::peer::Peer;
-use crate::types::id::Id;
-use crate::vault::authenticate::{NotLetIn, authenticate};
+use crate::api::peer::{Peer, PeerKey};
+use crate::vault::authenticate::{Caller, NotLetIn, authenticate};
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -13,10 +12,12 @@ use axum::http::request::Parts;
 /// A bot that was let in. A handler that takes one runs only for a good token on an unlocked vault.
 #[derive(Clone, Copy, Debug)]
 pub struct LetIn {
-    /// The bot.
-    pub bot: Id,
+    /// The bot, and the token that let it in.
+    pub caller: Caller,
     /// The peer's user id, on a Unix socket.
     pub uid: Option<u32>,
+    /// Where its refusals are counted.
+    pub peer: PeerKey,
 }
 
 impl FromRequestParts<App> for LetIn {
@@ -29,7 +30,7 @@ impl FromRequestParts<App> for LetIn {
             Peer::Unix { uid, .. } => Some(uid),
         };
         match authenticate(&app.vault, bearer(&parts.headers), uid) {
-            Ok(bot) => Ok(LetIn { bot, uid }),
+            Ok(caller) => Ok(LetIn { caller, uid, peer: peer.key() }),
             Err(NotLetIn::Locked) => Err(Problem::locked()),
             Err(NotLetIn::Failed) => {
                 let problem = Problem::auth_failed();

@@ -220,7 +220,7 @@ impl From<Refusal> for Problem {
 impl From<Denial> for Problem {
     fn from(denial: Denial) -> Problem {
         let problem = Problem::new(denial.code.as_str(), denial.detail, denial.help);
-        Problem { rule: denial.rule.map(Cow::Borrowed), ..problem }
+        Problem { rule: denial.rule.map(Cow::Borrowed), retry_after_ms: denial.retry_after_ms, ..problem }
     }
 }
 

@@ -21,11 +21,11 @@ pub mod signer;
 pub mod tally;
 pub mod whoami;
 
-use crate::api::admin::{audit, backup, bots, credentials, policies, slots, status};
+use crate::api::admin::{audit, backup, bots, credentials, mode, policies, slots, status};
 use crate::api::app::App;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
 /// What bots may ask, on TCP and on `sign.sock`.
 pub fn bot_routes(app: App) -> Router {
@@ -58,6 +58,8 @@ pub fn admin_routes(app: App) -> Router {
         .route("/v1/bots/{name}/revoke", post(bots::revoke))
         .route("/v1/policies", get(policies::list))
         .route("/v1/policies/{name}", get(policies::show).put(policies::set).delete(policies::remove))
+        .route("/v1/policies/{name}/references/{instrument}", put(policies::set_reference))
+        .route("/v1/mode", get(mode::show).put(mode::set))
         .route("/v1/audit", get(audit::list))
         .route("/v1/audit/verify", get(audit::verify))
         .route("/v1/backup", post(backup::backup))

@@ -1,6 +1,6 @@
 //! `GET /openapi.json`: the interface, generated from the handlers.
 
-use crate::api::admin::{audit, backup, bots, credentials, policies, slots, status};
+use crate::api::admin::{audit, backup, bots, credentials, mode, policies, slots, status};
 use crate::api::{health, session, sign, whoami};
 use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -15,7 +15,8 @@ use utoipa::{Modify, OpenApi};
         status::status, status::unlock, status::lock, slots::change_password, slots::list, slots::add, slots::remove,
         credentials::list, credentials::add, credentials::show, credentials::edit, credentials::rotate,
         credentials::remove, bots::list, bots::add, bots::show, bots::rotate, bots::revoke, bots::remove,
-        policies::list, policies::show, policies::set, policies::remove, audit::list, audit::verify, backup::backup
+        policies::list, policies::show, policies::set, policies::set_reference, policies::remove,
+        mode::show, mode::set, audit::list, audit::verify, backup::backup
     ),
     modifiers(&TokenScheme)
 )]

@@ -24,9 +24,10 @@ use axum::extract::State;
 pub async fn session(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Json<SessionAnswer>, Problem> {
     let request: SessionRequest = parse_ask(&body)?;
     let wanted = Wanted::Session(request.channel.unwrap_or_default());
-    let asked = Asked { bot: bot.bot, uid: bot.uid, ask: Ask { credential: request.credential, wanted } };
+    let asked = Asked { caller: bot.caller, uid: bot.uid, ask: Ask { credential: request.credential, wanted } };
     let outcome = app.signer.sign(vec![asked]).await.map_err(|_| Problem::internal())?.pop();
-    let Signed { content, audit_seq } = outcome.ok_or_else(Problem::internal)??;
+    let outcome = outcome.ok_or_else(Problem::internal)?;
+    let Signed { content, audit_seq } = outcome.map_err(|refusal| app.refused(&bot, refusal))?;
     let Content::Session(SignedSession { url, message, expires_at }) = content else {
         return Err(Problem::internal());
     };

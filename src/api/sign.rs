@@ -27,7 +27,7 @@ const MOST_IN_A_BATCH: usize = 20;
 pub async fn sign(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Json<SignAnswer>, Problem> {
     let asked = asked(bot, parse_ask(&body)?)?;
     let outcome = app.signer.sign(vec![asked]).await.map_err(|_| Problem::internal())?.pop();
-    answer(outcome.ok_or_else(Problem::internal)?).map(Json)
+    answer(&app, &bot, outcome.ok_or_else(Problem::internal)?).map(Json)
 }
 
 /// Signs up to twenty requests, each judged by itself, in one durable commit.
@@ -50,7 +50,7 @@ pub async fn sign_batch(State(app): State<App>, bot: LetIn, body: Bytes) -> Resu
     let signed = app.signer.sign(asked.into_iter().flatten().collect()).await.map_err(|_| Problem::internal())?;
     let (mut signed, mut malformed) = (signed.into_iter(), malformed.into_iter().filter_map(Result::err));
     let results = well_formed.into_iter().map(|well_formed| match well_formed {
-        true => signed.next().map_or_else(|| Err(Problem::internal()), answer),
+        true => signed.next().map_or_else(|| Err(Problem::internal()), |outcome| answer(&app, &bot, outcome)),
         false => Err(malformed.next().unwrap_or_else(Problem::internal)),
     });
     Ok(Json(BatchAnswer { results: results.map(to_value).collect() }))
@@ -61,11 +61,11 @@ fn asked(bot: LetIn, request: SignRequest) -> Result<Asked, Problem> {
         .ok_or_else(|| Problem::ask_malformed("`method` is none of GET, POST, PUT, DELETE and PATCH in upper case"))?;
     let body = request.body.filter(|body| !body.is_empty());
     let wanted = Wanted::Request(Request { method, path: request.path, body });
-    Ok(Asked { bot: bot.bot, uid: bot.uid, ask: Ask { credential: request.credential, wanted } })
+    Ok(Asked { caller: bot.caller, uid: bot.uid, ask: Ask { credential: request.credential, wanted } })
 }
 
-fn answer(outcome: Result<Signed, Refusal>) -> Result<SignAnswer, Problem> {
-    let Signed { content, audit_seq } = outcome?;
+fn answer(app: &App, bot: &LetIn, outcome: Result<Signed, Refusal>) -> Result<SignAnswer, Problem> {
+    let Signed { content, audit_seq } = outcome.map_err(|refusal| app.refused(bot, refusal))?;
     let Content::Request(SignedRequest { url, method, headers, body, expires_at }) = content else {
         return Err(Problem::internal());
     };
@@ -82,12 +82,26 @@ fn to_value(result: Result<SignAnswer, Problem>) -> serde_json::Value {
     value.unwrap_or_default()
 }
 
+impl App {
+    /// The answer to a refusal. What has no row of its own, so that nobody fills the ledger by asking too often, is counted
+    /// for the row of its peer.
+    pub(crate) fn refused(&self, bot: &LetIn, refusal: Refusal) -> Problem {
+        let counted = matches!(refusal, Refusal::Limited(_) | Refusal::NotLetIn);
+        let problem = Problem::from(refusal);
+        if counted {
+            self.counts.record(bot.peer, problem.code());
+        }
+        problem
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
         match refusal {
             Refusal::Locked => Problem::locked(),
             Refusal::NotLetIn => Problem::auth_failed(),
             Refusal::Denied { denial, audit_seq } => Problem::from(denial).audit_seq(audit_seq),
+            Refusal::Limited(denial) => Problem::from(denial),
             Refusal::Unavailable => Problem::audit_unavailable(),
             Refusal::Broken => Problem::internal(),
         }

@@ -16,5 +16,5 @@ use axum::extract::State;
     security(("token" = []))
 )]
 pub async fn whoami(State(app): State<App>, bot: LetIn) -> Result<Json<Whoami>, Problem> {
-    app.vault.whoami(&bot.bot)?.map(Json).ok_or_else(Problem::auth_failed)
+    app.vault.whoami(&bot.caller.bot)?.map(Json).ok_or_else(Problem::auth_failed)
 }

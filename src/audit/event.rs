@@ -3,6 +3,8 @@
 
 use crate::types::clock::Now;
 use crate::types::endpoint::{Effect, Endpoint, Grant};
+use crate::types::id::Id;
+use crate::types::mode::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -23,7 +25,7 @@ pub struct Row<'a> {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
     /// A decision on an ask.
-    Sign(Signature<'a>),
+    Sign(Box<Signature<'a>>),
     /// The vault was made.
     Init,
     /// The vault was unlocked.
@@ -78,6 +80,23 @@ pub enum Event<'a> {
         policy: &'a str,
         /// Its version after the change.
         version: u64,
+    },
+    /// A reference price was given.
+    Reference {
+        /// The policy.
+        policy: &'a str,
+        /// The instrument.
+        instrument: &'a str,
+        /// The price.
+        price: &'a str,
+    },
+    /// An admin changed what may happen at all.
+    Mode {
+        /// The mode from now on.
+        mode: Mode,
+        /// For this bot only; for everyone when absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bot: Option<&'a str>,
     },
     /// A backup was made.
     Backup,
@@ -149,6 +168,30 @@ pub struct Signature<'a> {
     pub body_sha256: Option<String>,
     /// The policy that judged, `name@version`.
     pub policy: &'a str,
+    /// The rule of the policy that denied, or would have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'static str>,
+    /// The code of the denial that there would have been if the policy were enforced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<&'static str>,
+    /// What it counts for in rolling limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counted>,
+}
+
+/// What an allowed ask counts for. These are the counters of rolling limits themselves: an unlock adds them up again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// The id of the bot, whose limits they are: a name may be given to another bot later.
+    pub bot: Id,
+    /// The id of the credential, whose client ids they are.
+    pub credential: Id,
+    /// Orders placed.
+    pub orders: u64,
+    /// What they are worth, a decimal number.
+    pub notional: String,
+    /// Hashes of their client order ids, hexadecimal.
+    pub ids: Vec<String>,
 }
 
 impl<'a> Signature<'a> {
@@ -185,6 +228,18 @@ pub struct Used {
     /// The credential.
     #[serde(default)]
     pub credential: Option<String>,
+    /// The endpoint.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// SHA-256 of the path with its query.
+    #[serde(default)]
+    pub path_sha256: Option<String>,
+    /// SHA-256 of the body.
+    #[serde(default)]
+    pub body_sha256: Option<String>,
+    /// What it counts for.
+    #[serde(default)]
+    pub counted: Option<Counted>,
 }
 
 impl Used {

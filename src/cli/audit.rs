@@ -2,9 +2,9 @@
 
 use crate::cli::connect::{Admin, percent_encoded};
 use crate::cli::context::Context;
-use crate::cli::duration::parse_seconds;
 use crate::cli::report::{Failure, Form, Reader, print, visible};
 use crate::types::clock::{Clock, SystemClock, UnixMs};
+use crate::types::duration::parse_seconds;
 use crate::wire::{AuditPage, AuditQuery, AuditRow, AuditVerified};
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct List {
     /// Only rows from this time on: 2026-01-02T03:04:05Z, or 24h for the last day
     #[arg(long, value_name = "TIME", value_parser = parse_since)]
     pub since: Option<Since>,
-    /// Only denials
+    /// Only denials. What a rate or a limit turned away is in none of them: rows `refused` count it, once a minute
     #[arg(long)]
     pub denied: bool,
     /// At most this many rows

@@ -2,10 +2,10 @@
 
 use crate::cli::connect::item_path;
 use crate::cli::context::Context;
-use crate::cli::duration::parse_seconds;
 use crate::cli::file::PrivateFile;
 use crate::cli::report::{Failure, Form, print_secret_json, print_secret_line};
 use crate::cli::table::{pairs, table};
+use crate::types::duration::parse_seconds;
 use crate::types::endpoint::Grant;
 use crate::wire::{BotAdd, BotCard, BotToken};
 use serde_json::{Value, json};
@@ -153,6 +153,7 @@ fn card(bot: &BotCard) -> String {
         ("id", bot.id.clone()),
         ("state", state(bot)),
         ("policy", bot.policy.clone()),
+        ("own mode", bot.mode.to_string()),
         ("grants", grants(bot)),
         ("credentials", bot.credentials.join(", ")),
         ("user ids", uids),

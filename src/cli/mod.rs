@@ -10,12 +10,12 @@ pub mod connect;
 pub mod context;
 pub mod credential;
 pub mod demo;
-pub mod duration;
 pub mod file;
 pub mod generate;
 pub mod import;
 pub mod init;
 pub mod lock;
+pub mod mode;
 pub mod password;
 pub mod policy;
 pub mod prompt;
@@ -103,6 +103,8 @@ pub enum Command {
     /// What bots may have signed
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Show or set how much may happen, whatever policies allow
+    Mode(mode::Args),
     /// Have one request signed, as a bot would
     Sign(sign::Args),
     /// The ledger of every decision
@@ -167,6 +169,7 @@ fn dispatch(cli: Cli, env: Env, report: Report) -> Result<(), Failure> {
         Command::Credential(command) => credential::run(command, &context()?),
         Command::Bot(command) => bot::run(command, &context()?),
         Command::Policy(command) => policy::run(command, &context()?),
+        Command::Mode(args) => mode::run(args, &context()?),
         Command::Sign(args) => sign::run(args, &context()?),
         Command::Audit(command) => audit::run(command, &context()?),
         Command::Backup(args) => backup::run(args, &context()?),

@@ -8,6 +8,7 @@ use crate::cli::prompt::PromptError;
 use crate::config::{ConfigError, Env};
 use crate::secret::SecretText;
 use crate::secret::read::ReadSecretError;
+use crate::types::duration::in_words;
 use crate::wire::Problem;
 use serde::Serialize;
 use serde_json::json;
@@ -106,7 +107,8 @@ impl Failure {
         let mut words = format!("{} {} ({})\n", paint.bad("error:"), visible(&self.what), self.code);
         if let Some(problem) = &self.problem {
             words.extend(problem.rule.iter().map(|rule| format!("  rule: {}\n", visible(rule))));
-            words.extend(problem.retry_after_ms.iter().map(|ms| format!("  retry after: {ms} ms\n")));
+            words
+                .extend(problem.retry_after_ms.iter().map(|ms| format!("  retry after: {ms} ms ({})\n", roughly(*ms))));
             words.extend(problem.audit_seq.iter().map(|seq| format!("  audit row: {seq}\n")));
         }
         if !self.help.is_empty() {
@@ -114,6 +116,17 @@ impl Failure {
         }
         words
     }
+}
+
+/// A wait as people count it, rounded up.
+fn roughly(ms: u64) -> String {
+    let seconds = ms.div_ceil(1000).max(1);
+    let unit = match seconds {
+        0..=120 => 1,
+        121..=7200 => 60,
+        _ => 3600,
+    };
+    in_words(seconds.next_multiple_of(unit))
 }
 
 /// An error with everything that caused it, on one line.
@@ -328,6 +341,15 @@ mod tests {
             rule: None,
             retry_after_ms: None,
             audit_seq: None,
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_as_people_count_it_and_never_too_short() {
+        let cases = [(1, "1 second"), (1001, "2 seconds"), (120_000, "2 minutes"), (121_000, "3 minutes")];
+        for (ms, words) in cases.into_iter().chain([(7_200_001, "3 hours"), (86_399_975, "24 hours"), (0, "1 second")])
+        {
+            assert_eq!(roughly(ms), words);
         }
     }
 

@@ -23,6 +23,7 @@ fn words(status: &Status, paint: Paint) -> String {
     let lines = pairs(&[
         ("credentials", counted(status.credentials)),
         ("bots", counted(status.bots)),
+        ("mode", status.mode.map(|mode| mode.to_string()).unwrap_or_default()),
         ("state version", known(status.state_version)),
         ("audit sequence", known(status.audit_sequence)),
         ("audit head", status.audit_head.clone().unwrap_or_default()),
@@ -54,6 +55,7 @@ mod tests {
             audit_head: None,
             credentials: None,
             bots: None,
+            mode: None,
             memory: "secret".into(),
             degraded: vec![],
             warnings: vec![],

@@ -181,7 +181,7 @@ status --config c --state-dir s --anchor-dir a --run-dir r --log-format json";
 
     #[test]
     fn commands_of_other_versions_are_unknown() {
-        let lines = "mode normal|policy test a b|policy reference set a b c|audit prune --before x|audit public-key
+        let lines = "audit prune --before x|audit public-key
 explain x|doctor|password change --rotate-key|restore f --reset-limits|audit verify f|verify f|sign";
         for line in lines.split(['|', '\n']) {
             let failure = parsed(&format!("signvault {line}")).unwrap_err();

@@ -17,6 +17,11 @@
 //! | a bot without a policy | may read | the mildest thing that is of use, and it shows at once that trading was not granted |
 //! | `grants` | `["read"]` | funds, keys, withdrawals and sessions must be written out by whoever wants them |
 //! | `endpoints` | all that the grants allow | narrows only; exact method and path, since every prefix rule has let something through |
+//! | `requests_per_second` | 50, and 50 more for reads and cancels | far more than a bot needs, and a bound for how fast denials can fill the disk; a cancel must get through when orders do not |
+//! | `[order]`, `[transfer]` | no rules | the grants alone decide; the words that `policy set` prints say how wide that is |
+//! | `reference_price_max_age` | 24 hours where a price band is set, else for ever | a band around last week's price protects nobody; a ceiling on money may be rough |
+//! | `orders_per_…`, `notional_per_…` | none | nobody can guess how much a bot trades, and a limit that is too low keeps it from closing a position |
+//! | `enforcement` | `enforce` | shadow is for trying a policy out, and has to be asked for |
 //! | an unknown key | the file is refused | a rule that is ignored is worse than none |
 //! | an endpoint that no recipe lists | denied | what is not known can't be judged |
 //!

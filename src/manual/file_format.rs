@@ -95,8 +95,8 @@
 //! |---|---|---|
 //! | `credential` | 1 | `{"card": {…}, "secrets": {…}}` |
 //! | `bot` | 2 | the bot |
-//! | `policy` | 3 | `{"name": string, "text": string}`; `text` is the policy file as it was set |
-//! | `setting` | 4 | this version writes none |
+//! | `policy` | 3 | the policy |
+//! | `setting` | 4 | `{"setting": "mode", "mode": string}`; at most one, whose id is the 16 bytes `signvault / mode` |
 //!
 //! A card: `name`, `exchange` (the recipe's name), `label` (string or null), `environment` (`"live"` or `"demo"`),
 //! `region`, `permissions` (array of strings), `ips` (array of strings), `base_url` (string or null), `idle_days`
@@ -104,7 +104,11 @@
 //!
 //! A bot: `name`, `token_hash` (array of 32 numbers, each a byte), `credentials` (array of ids as text), `policy` (id as
 //! text, or null: reading only), `uids` (array of numbers; empty means any), `created` (milliseconds), `expires`
-//! (milliseconds or null), `revoked` (boolean).
+//! (milliseconds or null), `revoked` (boolean), `mode` (`"normal"`, `"reduce-only"` or `"cancel-only"`).
+//!
+//! A policy: `name`, `text` (the policy file as it was set), `version` (how often the text was set; the record's own
+//! version counts reference prices too), `references` (object from instrument to `{"price": string, "given":
+//! milliseconds}`).
 //!
 //! # Tokens
 //! `svb_<id>_<secret>_<checksum>`: the bot's id as text (26 characters), 32 random bytes (52), and the first four bytes
@@ -151,14 +155,20 @@
 //! | `credential` | `action`: `add`, `edit`, `rotate` or `remove`; `credential`: its name |
 //! | `bot` | `action`: `add`, `rotate`, `revoke` or `remove`; `bot`: its name |
 //! | `policy` | `action`: `set` or `remove`; `policy`: its name; `version`: number |
+//! | `reference` | `policy`, `instrument`, `price`: strings |
+//! | `mode` | `mode`: `normal`, `reduce-only` or `cancel-only`; `bot`?: its name, when only it is meant |
 //! | `backup` | |
 //! | `restore` | `state_version`: number |
 //! | `refused` | `peer`: `tcp` or `uid N`; `counts`: object from code to number |
-//! | `sign` | `decision`: `allow` or `deny`; `code`? of a denial; `bot`; `uid`? on a Unix socket; `credential`?; `endpoint`? as `METHOD /path`; `grant`?; `effect`?; `path_sha256`; `body_sha256`?; `policy` as `name@version` |
+//! | `sign` | `decision`: `allow` or `deny`; `code`? of a denial; `bot`; `uid`? on a Unix socket; `credential`?; `endpoint`? as `METHOD /path`; `grant`?; `effect`?; `path_sha256`; `body_sha256`?; `policy` as `name@version`; `rule`? of the policy that denied; `shadow`?: the code of the denial that there would have been; `counted`? in rolling limits |
 //!
 //! Hashes are lower-case hexadecimal: of the path with its query, of the body; for a WebSocket login `path_sha256` is that
 //! of the channel's name, `private` or `business`. A name stands in a row only if the vault knows it: `credential` and
 //! `endpoint` are missing from the row of an ask that named another.
+//!
+//! `counted` is `{"bot": id, "credential": id, "orders": number, "notional": decimal number as text, "ids": [hash, …]}`:
+//! these rows are the counters of rolling limits. An unlock adds those of the last days up again; there is no other store
+//! of them. A client order id stands there as the first half of a SHA-256.
 //!
 //! # The anchor
 //! 512 bytes: slot 0, then slot 1, each of 256 bytes:

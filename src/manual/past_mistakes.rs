@@ -32,7 +32,7 @@
 //! | systemd's sealed journal (CVE-2023-31437 to 31439): cut short without anyone noticing | the head and number of the ledger's last row are anchored outside the database |
 //! | random numbers that repeat when a virtual machine is copied | a record's salt depends on its plaintext too; bots' signatures need no random numbers |
 //! | RustCrypto's aes-gcm (RUSTSEC-2023-0096): plaintext left in the caller's buffer after a wrong tag | decryption never works in place |
-//! | 3Commas, 2022: about a hundred thousand keys, 22 million dollars, most of it through keys that could only trade | "may not withdraw" is not taken for safety: grants are finer than the exchange's permissions, which lets trade keys move funds and make new keys |
+//! | 3Commas, 2022: about a hundred thousand keys, 22 million dollars, most of it through keys that could only trade | "may not withdraw" is not taken for safety: grants are finer than the exchange's permissions, which lets trade keys move funds and make new keys; and every order is judged by instrument, price and size before it is signed, because the money left through trades in illiquid pairs |
 //!
 //! # What we saw ourselves
 //! | what was seen | what is done here |

@@ -29,6 +29,8 @@
 //!    cut off unseen.
 //! 6. What is judged is what is signed, byte for byte; what two parsers could read differently is refused.
 //! 7. What is not allowed is denied. There are no wildcards and no prefixes in endpoints.
+//!    Where there are rules for orders, each order is judged by the bytes that are signed, and what a rule must count and can't
+//!    is denied. Limits over time count before the signature, and a crash or a restart forgets none of it.
 //! 8. After a revocation or a lock has returned, no signature has a later row than its own.
 //! 9. A crash at any moment leaves a vault that opens, with everything that was acknowledged and nothing by halves.
 //! 10. A wrong password and a changed slot have one answer. One hash at a time; the back-off survives a restart.

@@ -100,6 +100,13 @@ pub(crate) struct Batch {
     outcome: Arc<Mutex<Option<Outcome>>>,
 }
 
+impl Batch {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.changes.is_empty()
+    }
+}
+
 /// What becomes of a batch that could not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnFailure {

@@ -127,6 +127,9 @@ impl Writer {
     pub(crate) fn commit(&mut self, batches: &[Batch]) -> Result<u64, StoreError> {
         self.recover()?;
         let first = self.tail.seq + 1;
+        if batches.iter().all(Batch::is_empty) {
+            return Ok(first);
+        }
         self.write(batches).map(|()| first)
     }
 

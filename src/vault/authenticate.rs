@@ -5,8 +5,9 @@ use crate::types::clock::UnixMs;
 use crate::types::id::Id;
 use crate::vault::Vault;
 use crate::vault::bot::Bot;
+use crate::vault::state::BotEntry;
 use crate::vault::state::State;
-use crate::vault::token::parse_token;
+use crate::vault::token::{TokenHash, parse_token};
 use std::hint::black_box;
 
 /// Why a caller is not let in.
@@ -20,6 +21,15 @@ pub enum NotLetIn {
     Failed,
 }
 
+/// A bot that was let in, and by which token: an ask that is judged after the token was replaced must not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The bot.
+    pub bot: Id,
+    /// The hash of its token.
+    pub token: TokenHash,
+}
+
 /// Checks a bearer token. `uid` is the peer's user id on a Unix socket, none on TCP, where a bot that is bound to user
 /// ids is refused.
 ///
@@ -28,7 +38,7 @@ pub enum NotLetIn {
 ///
 /// # Errors
 /// [`NotLetIn`].
-pub fn authenticate(vault: &Vault, token: Option<&str>, uid: Option<u32>) -> Result<Id, NotLetIn> {
+pub fn authenticate(vault: &Vault, token: Option<&str>, uid: Option<u32>) -> Result<Caller, NotLetIn> {
     let now = vault.setup.clock.now().wall;
     let mut state = vault.state();
     let State::Unlocked(unlocked) = &mut *state else { return Err(NotLetIn::Locked) };
@@ -37,12 +47,19 @@ pub fn authenticate(vault: &Vault, token: Option<&str>, uid: Option<u32>) -> Res
     // Each is worked out whatever the others say: the optimiser may not turn this into steps that stop early.
     let known = black_box(mac::equal(found.as_bytes(), id.as_bytes()));
     let same = black_box(mac::equal(&entry.bot.token_hash, &hash));
-    let may = black_box(may_come_in(&entry.bot, uid, now));
+    let may = black_box(!entry.rotating & may_come_in(&entry.bot, uid, now));
     if !(known & same & may) {
         return Err(NotLetIn::Failed);
     }
     entry.last_seen = Some(now);
-    Ok(id)
+    Ok(Caller { bot: id, token: hash })
+}
+
+impl BotEntry {
+    /// Whether the bot that was let in still is: its token is neither revoked nor replaced, nor being replaced.
+    pub fn lets_in(&self, caller: &Caller) -> bool {
+        !self.bot.revoked && !self.rotating && mac::equal(&self.bot.token_hash, &caller.token)
+    }
 }
 
 /// Whether a bot's token works at all, now, for this peer.

@@ -6,8 +6,9 @@ use crate::store::ledger::Change;
 use crate::store::record::Table;
 use crate::types::clock::{Now, UnixMs};
 use crate::types::id::Id;
+use crate::types::mode::Mode;
 use crate::vault::change::Prepared;
-use crate::vault::state::{BotEntry, Unlocked};
+use crate::vault::state::{BotEntry, State, Unlocked};
 use crate::vault::token::{TokenHash, generate_token};
 use crate::vault::{AdminError, Vault, check_name, generate_id};
 use crate::wire::{BotAdd, BotCard, BotToken};
@@ -35,6 +36,9 @@ pub struct Bot {
     pub expires: Option<UnixMs>,
     /// Whether its token was revoked.
     pub revoked: bool,
+    /// How much it may do for now, whatever its policy allows.
+    #[serde(default)]
+    pub mode: Mode,
 }
 
 impl Vault {
@@ -121,31 +125,70 @@ impl Vault {
         self.change_at_once(|unlocked, now| {
             let (id, _) = unlocked.bot_named(name).ok_or(AdminError::NotFound("bot"))?;
             unlocked.bots.remove(&id);
+            unlocked.book.forget_bot(&id);
             let event = Event::Bot { action: Action::Remove, bot: name };
             Ok(Prepared::new(now, event, vec![Change::Delete(Table::Bot, id)], ()))
         })
     }
 
     /// The one way a bot's record is written: seal, queue, and after it is durable put it into memory, unless a revoke
-    /// or removal came in between.
+    /// or removal came in between. From its place in the queue on, a bot's old token lets nobody in; it does again when
+    /// the disk refused the new one.
     fn write_bot(
         &self,
         action: Action,
         make: impl FnOnce(&Unlocked, Now) -> Result<(Id, u64, Bot), AdminError>,
     ) -> Result<(), AdminError> {
-        let prepare = |unlocked: &Unlocked, now: Now| {
+        let prepare = |unlocked: &mut Unlocked, now: Now| {
             let (id, version, bot) = make(unlocked, now)?;
             let change = Change::Put(Table::Bot, seal(unlocked, id, version, &bot)?);
+            unlocked.bots.set_rotating(&id, true);
             let event = Event::Bot { action, bot: &bot.name };
             Ok(Prepared::new(now, event, vec![change], (id, version, bot.clone())))
         };
         let publish = |unlocked: &mut Unlocked, (id, version, bot): &(Id, u64, Bot)| {
-            let known = unlocked.bots.get(id).map_or(0, |entry| entry.version);
-            if known + 1 == *version {
-                unlocked.bots.insert(*id, BotEntry { bot: bot.clone(), version: *version, last_seen: None });
+            unlocked.bots.set_rotating(id, false);
+            let known = unlocked.bots.get(id);
+            // A mode that was set since is on its way to the disk behind this.
+            let mode = known.map_or(bot.mode, |entry| entry.bot.mode);
+            if known.map_or(0, |entry| entry.version) + 1 == *version {
+                unlocked.bots.insert(*id, BotEntry::new(Bot { mode, ..bot.clone() }, *version));
             }
         };
-        self.change(prepare, publish).map(|_| ())
+        let take_back = |unlocked: &mut Unlocked, (id, ..): &(Id, u64, Bot)| unlocked.bots.set_rotating(id, false);
+        self.change_or_take_back(&self.turn(), prepare, publish, take_back).map(|_| ())
+    }
+
+    /// Sets how much a bot may do for now. It holds before this returns, whatever the disk does; a stricter mode holds at
+    /// once, whatever other action is under way.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`]; [`AdminError::AppliedInMemory`] when its row could not be written.
+    pub(super) fn set_bot_mode(&self, name: &str, mode: Mode) -> Result<(), AdminError> {
+        self.tighten_bot(name, mode)?;
+        // In turn, so that no rotation of the same bot is on its way to the disk.
+        let _turn = self.turn();
+        self.change_at_once(|unlocked, now| {
+            let (id, entry) = unlocked.bot_named(name).ok_or(AdminError::NotFound("bot"))?;
+            let (bot, version) = (Bot { mode, ..entry.bot.clone() }, entry.version + 1);
+            let change = Change::Put(Table::Bot, seal(unlocked, id, version, &bot)?);
+            if let Some(entry) = unlocked.bots.get_mut(&id) {
+                (entry.bot, entry.version) = (bot, version);
+            }
+            Ok(Prepared::new(now, Event::Mode { mode, bot: Some(name) }, vec![change], ()))
+        })
+    }
+
+    /// What a mode takes away is gone before its row is queued: a denial that stands before it does no harm. What it gives
+    /// waits for its place in the queue.
+    fn tighten_bot(&self, name: &str, mode: Mode) -> Result<(), AdminError> {
+        let mut state = self.state();
+        let State::Unlocked(unlocked) = &mut *state else { return Err(AdminError::Locked) };
+        let (id, _) = unlocked.bot_named(name).ok_or(AdminError::NotFound("bot"))?;
+        if let Some(entry) = unlocked.bots.get_mut(&id) {
+            entry.bot.mode = entry.bot.mode.max(mode);
+        }
+        Ok(())
     }
 }
 
@@ -182,6 +225,7 @@ fn new_bot(unlocked: &Unlocked, add: BotAdd, token_hash: TokenHash, now: Now) ->
         created: now.wall,
         expires: add.expires_in_s.map(|seconds| now.wall.plus_ms(seconds as i64 * 1000)),
         revoked: false,
+        mode: Mode::Normal,
     })
 }
 
@@ -199,6 +243,7 @@ fn shown(unlocked: &Unlocked, id: Id, entry: &BotEntry) -> BotCard {
         created: bot.created.to_string(),
         expires: bot.expires.map(|moment| moment.to_string()),
         revoked: bot.revoked,
+        mode: bot.mode,
         last_seen: entry.last_seen.map(|moment| moment.to_string()),
     }
 }

@@ -56,9 +56,24 @@ impl Vault {
     /// As [`Vault::change`].
     pub(crate) fn change_in_turn<T>(
         &self,
-        _turn: &Turn<'_>,
+        turn: &Turn<'_>,
         prepare: impl FnOnce(&Unlocked, Now) -> Result<Prepared<T>, AdminError>,
         publish: impl FnOnce(&mut Unlocked, &T),
+    ) -> Result<T, AdminError> {
+        self.change_or_take_back(turn, |unlocked, now| prepare(unlocked, now), publish, |_, _| ())
+    }
+
+    /// [`Vault::change_in_turn`] for an action part of which holds while the disk works: `prepare` makes that true, and
+    /// `take_back` undoes it when nothing became durable.
+    ///
+    /// # Errors
+    /// As [`Vault::change`].
+    pub(crate) fn change_or_take_back<T>(
+        &self,
+        _turn: &Turn<'_>,
+        prepare: impl FnOnce(&mut Unlocked, Now) -> Result<Prepared<T>, AdminError>,
+        publish: impl FnOnce(&mut Unlocked, &T),
+        take_back: impl FnOnce(&mut Unlocked, &T),
     ) -> Result<T, AdminError> {
         let now = self.setup.clock.now();
         let (ledger, ticket, answer) = {
@@ -69,11 +84,14 @@ impl Vault {
             let ticket = unlocked.ledger.enqueue(unlocked.clock_guard.seen_wall(now), vec![entry], prepared.changes);
             (unlocked.ledger.clone(), ticket, prepared.answer)
         };
-        ledger.settle(ticket).map_err(|_| AdminError::Unavailable)?;
+        let settled = ledger.settle(ticket);
         if let State::Unlocked(unlocked) = &mut *self.state() {
-            publish(unlocked, &answer);
+            match settled {
+                Ok(_) => publish(unlocked, &answer),
+                Err(_) => take_back(unlocked, &answer),
+            }
         }
-        Ok(answer)
+        settled.map(|_| answer).map_err(|_| AdminError::Unavailable)
     }
 
     /// Runs an action that must not wait for the disk to be true: `apply` changes memory at once, under the lock, and

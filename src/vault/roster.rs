@@ -38,6 +38,13 @@ impl Roster {
         }
     }
 
+    /// Says whether another token of a bot is on its way to the disk.
+    pub fn set_rotating(&mut self, id: &Id, rotating: bool) {
+        if let Some(entry) = self.get_mut(id) {
+            entry.rotating = rotating;
+        }
+    }
+
     /// Takes a bot out.
     pub fn remove(&mut self, id: &Id) {
         if let Ok(at) = self.position(id) {

@@ -1,15 +1,17 @@
 //! What an unlocked vault holds in memory. Exchange secrets are not among it: they stay sealed in the keyring.
 
-use crate::policy::Policy;
+use crate::policy::{Policy, READ_ONLY, Reference};
 use crate::recipe::Recipe;
 use crate::store::ledger::Ledger;
 use crate::types::clock::UnixMs;
 use crate::types::id::Id;
+use crate::types::mode::Mode;
 use crate::vault::bot::Bot;
 use crate::vault::card::Card;
 use crate::vault::clock_guard::ClockGuard;
 use crate::vault::keyring::{Keyring, SealedCredential};
 use crate::vault::roster::Roster;
+use crate::vault::usage::Book;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -32,7 +34,15 @@ pub struct Unlocked {
     /// Bots by id, which is what a token names.
     pub bots: Roster,
     /// Policies by id.
-    pub policies: HashMap<Id, PolicyEntry>,
+    pub policies: HashMap<Id, Arc<PolicyEntry>>,
+    /// A policy that is on its way to the disk: until it is there it judges beside the one that it replaces.
+    pub next_policy: Option<(Id, Arc<PolicyEntry>)>,
+    /// What was used of limits.
+    pub book: Book,
+    /// How much may happen, for everyone.
+    pub mode: Mode,
+    /// How often the mode was written.
+    pub mode_version: u64,
     /// Watches the wall clock.
     pub clock_guard: ClockGuard,
     /// What those without a policy of their own get.
@@ -61,6 +71,15 @@ pub struct BotEntry {
     pub version: u64,
     /// When it last asked, since the unlock.
     pub last_seen: Option<UnixMs>,
+    /// Whether another token is on its way to the disk: from then on the old one does not let in.
+    pub rotating: bool,
+}
+
+impl BotEntry {
+    /// A bot as its record says.
+    pub fn new(bot: Bot, version: u64) -> BotEntry {
+        BotEntry { bot, version, last_seen: None, rotating: false }
+    }
 }
 
 /// A policy with its name and text.
@@ -68,21 +87,47 @@ pub struct BotEntry {
 pub struct PolicyEntry {
     /// Its name.
     pub name: String,
-    /// How often it was set.
+    /// How often its text was set.
     pub version: u64,
+    /// How often its record was written: reference prices are part of it.
+    pub record_version: u64,
     /// What it means.
     pub policy: Policy,
     /// The text it was read from.
     pub text: String,
+    /// Reference prices by instrument: the text's, and those given since.
+    pub references: BTreeMap<String, Reference>,
     /// `name@version`, as ledger rows say it.
     pub label: String,
+    /// Why the text, which an earlier version took, is not understood; then the policy allows nothing.
+    pub flaw: Option<String>,
 }
 
 impl PolicyEntry {
     /// A policy under its name.
-    pub fn new(name: String, version: u64, policy: Policy, text: String) -> PolicyEntry {
+    pub fn new(
+        name: String,
+        version: u64,
+        record_version: u64,
+        policy: Policy,
+        text: String,
+        references: BTreeMap<String, Reference>,
+    ) -> PolicyEntry {
         let label = format!("{name}@{version}");
-        PolicyEntry { name, version, policy, text, label }
+        PolicyEntry { name, version, record_version, policy, text, references, label, flaw: None }
+    }
+
+    /// What to tell people about a policy with a flaw.
+    pub fn warning(&self, flaw: &str) -> String {
+        format!(
+            "the policy {} allows nothing until it is set again, because this version does not take it: {flaw}",
+            self.name
+        )
+    }
+
+    /// What bots without a policy of their own get.
+    pub fn read_only() -> PolicyEntry {
+        PolicyEntry::new(READ_ONLY.to_owned(), 1, 1, Policy::read_only(), String::new(), BTreeMap::new())
     }
 }
 
@@ -98,13 +143,19 @@ impl Unlocked {
     }
 
     /// The policy of that name.
-    pub fn policy_named(&self, name: &str) -> Option<(Id, &PolicyEntry)> {
+    pub fn policy_named(&self, name: &str) -> Option<(Id, &Arc<PolicyEntry>)> {
         self.policies.iter().find(|(_, entry)| entry.name == name).map(|(id, found)| (*id, found))
     }
 
     /// The policy that judges a bot. A policy that is gone allows nothing that reading-only does not.
-    pub fn policy_of(&self, bot: &Bot) -> &PolicyEntry {
-        bot.policy.and_then(|id| self.policies.get(&id)).unwrap_or(&self.read_only)
+    pub fn policy_of(&self, bot: &Bot) -> Arc<PolicyEntry> {
+        Arc::clone(bot.policy.and_then(|id| self.policies.get(&id)).unwrap_or(&self.read_only))
+    }
+
+    /// The policy that is about to judge a bot, while that is another.
+    pub fn next_policy_of(&self, bot: &Bot) -> Option<Arc<PolicyEntry>> {
+        let (id, entry) = self.next_policy.as_ref()?;
+        (bot.policy == Some(*id)).then(|| Arc::clone(entry))
     }
 
     /// Credentials in the order of their names.

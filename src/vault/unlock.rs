@@ -8,30 +8,25 @@
 //! ```
 //! Until the last step nothing can sign, and any doubt leaves the vault locked and the files as they were.
 
-use crate::audit::event::{Event, Used, to_body};
+use crate::audit::event::{Event, to_body};
 use crate::crypto::keys::{self, VaultKey};
 use crate::crypto::recovery::RecoveryKey;
 use crate::crypto::slot::{Slot, SlotError, SlotKind};
-use crate::policy::{self, Policy, READ_ONLY};
 use crate::secret::SecretBytes;
 use crate::store::attempts::{Attempts, MAX_BACKOFF_MS};
 use crate::store::ledger::{Change, Entry, Ledger};
-use crate::store::record::{RecordRow, SlotRow, Table, read_slots};
-use crate::store::writer::{Opened, Rollback, Writer};
+use crate::store::record::{SlotRow, read_slots};
+use crate::store::writer::{Rollback, Writer};
 use crate::store::{IntegrityError, StoreError, connection};
-use crate::types::clock::{Now, UnixMs};
+use crate::types::clock::Now;
 use crate::vault::Vault;
-use crate::vault::bot::Bot;
-use crate::vault::card::{Card, warnings};
+use crate::vault::card::warnings;
 use crate::vault::change::{Prepared, Turn};
 use crate::vault::clock_guard::ClockGuard;
-use crate::vault::credential::in_memory;
 use crate::vault::keyring::Keyring;
-use crate::vault::policy::StoredPolicy;
-use crate::vault::roster::Roster;
-use crate::vault::state::{BotEntry, PolicyEntry, State, Unlocked};
+use crate::vault::load::{Loading, Past};
+use crate::vault::state::{State, Unlocked};
 use crate::wire;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The longest password, in bytes.
@@ -216,20 +211,28 @@ impl Vault {
         let (ledger_keys, record_keys) = keys::derive(&self.setup.arena, vault_id, vault_key, epoch)
             .map_err(|_| UnlockError::Machine("locked memory for the keys"))?;
         let rollback = if accept.rollback { Rollback::Accept } else { Rollback::Refuse };
-        let mut last_used = HashMap::new();
+        let mut past = Past::default();
         let opened = Writer::open(
             &self.setup.paths,
             Arc::new(ledger_keys),
             vault_id,
             self.setup.durability,
             rollback,
-            &mut |_, body| note_use(&mut last_used, body),
+            &mut |_, body| past.note(body),
         )?;
-        let keyring = Keyring::new(record_keys, vault_id, epoch);
-        let mut unlocked = self.index(keyring, &opened, &last_used)?;
+        if !past.is_whole() {
+            return Err(IntegrityError::Corrupt("a ledger row counts for something that can't be read").into());
+        }
         let now = self.setup.clock.now();
+        if accept.clock {
+            past.accept_clock(now.wall);
+        }
+        let mut loading = Loading::new(Keyring::new(record_keys, vault_id, epoch), past);
+        for (table, row) in &opened.records {
+            loading.add(&self.setup.recipes, *table, row)?;
+        }
         let seen = if accept.clock { now.wall } else { opened.writer.state().wall_high };
-        unlocked.clock_guard = ClockGuard::new(now, seen);
+        let mut clock_guard = ClockGuard::new(now, seen);
         let ledger = Arc::new(Ledger::new(opened.writer));
         let event = Event::Unlock {
             slot,
@@ -237,11 +240,11 @@ impl Vault {
             accepted_rollback: opened.rolled_back,
             accepted_clock: accept.clock,
         };
-        let wall = unlocked.clock_guard.seen_wall(now);
+        let wall = clock_guard.seen_wall(now);
         let ticket = ledger.enqueue(wall, vec![Entry { body: to_body(now, event), opens: None }], accept.changes(now));
         let settled = ledger.settle(ticket);
         settled.map_err(|_| cannot_write())?;
-        *self.state() = State::Unlocked(Box::new(unlocked.with(ledger)));
+        *self.state() = State::Unlocked(Box::new(loading.with(ledger, clock_guard)));
         tracing::info!(slot, failed_attempts = failed, "unlocked");
         Ok(())
     }
@@ -249,53 +252,6 @@ impl Vault {
     fn vault_id_of_slots(&self) -> Result<crate::types::id::Id, UnlockError> {
         let slots = parse_slots(&self.read_slots()?)?;
         slots.first().map(|slot| slot.header.vault_id).ok_or(UnlockError::OutOfBounds)
-    }
-
-    /// Opens every record: what does not open under its own identity names itself.
-    fn index(
-        &self,
-        keyring: Keyring,
-        opened: &Opened,
-        last_used: &HashMap<String, UnixMs>,
-    ) -> Result<Loading, UnlockError> {
-        let mut loading = Loading::new(keyring);
-        for (table, row) in &opened.records {
-            self.load_record(&mut loading, *table, row, last_used)?;
-        }
-        Ok(loading)
-    }
-
-    fn load_record(
-        &self,
-        loading: &mut Loading,
-        table: Table,
-        row: &RecordRow,
-        last_used: &HashMap<String, UnixMs>,
-    ) -> Result<(), IntegrityError> {
-        let tampered = || IntegrityError::Tampered { table: table.name(), id: row.id };
-        let json = loading.keyring.open_row(table, row)?;
-        // EXPOSE: to the readers of each table; a credential's secrets are not read here.
-        let json = json.expose();
-        match table {
-            Table::Credential => {
-                let card = Card::parse(json).ok_or_else(tampered)?;
-                let recipe = self.setup.recipes.get(&card.exchange).cloned().ok_or_else(tampered)?;
-                let last_used = last_used.get(&card.name).copied();
-                loading.credentials.insert(row.id, in_memory(row, card, recipe, last_used));
-            }
-            Table::Bot => {
-                let bot: Bot = serde_json::from_slice(json).map_err(|_| tampered())?;
-                loading.bots.insert(row.id, BotEntry { bot, version: row.version, last_seen: None });
-            }
-            Table::Policy => {
-                let stored: StoredPolicy = serde_json::from_slice(json).map_err(|_| tampered())?;
-                let policy = policy::parse::parse(&stored.text).map_err(|_| tampered())?;
-                let entry = PolicyEntry::new(stored.name, row.version, policy, stored.text);
-                loading.policies.insert(row.id, entry);
-            }
-            Table::Setting => (),
-        }
-        Ok(())
     }
 
     /// Applies what an unlock of an unlocked vault accepts: of the clock only, and with a row about it.
@@ -316,6 +272,7 @@ impl Vault {
         let accepted = self.change_in_turn(turn, prepare, |unlocked, now| {
             if accept.clock {
                 unlocked.clock_guard = ClockGuard::new(*now, now.wall);
+                unlocked.book.not_after(now.wall);
             }
         });
         accepted.map(|_| ()).map_err(|_| cannot_write())
@@ -329,49 +286,19 @@ impl Vault {
         Ok(wire::Unlocked { state_version, audit_sequence, failed_attempts, slot, warnings })
     }
 
-    /// What there is to warn about, over all credentials; nothing while locked.
+    /// What there is to warn about, over all credentials and policies; nothing while locked.
     pub fn warnings(&self) -> Vec<String> {
         let now = self.setup.clock.now().wall;
         let of_all = self.look(|unlocked| {
+            let policies = unlocked.policies.values();
+            let flaws = policies.filter_map(|entry| entry.flaw.as_ref().map(|flaw| entry.warning(flaw)));
             let credentials = unlocked.credentials_by_name().into_values();
-            credentials.flat_map(|found| warnings(&found.card, &found.recipe, found.last_used, now)).collect()
+            credentials
+                .flat_map(|found| warnings(&found.card, &found.recipe, found.last_used, now))
+                .chain(flaws)
+                .collect()
         });
         of_all.unwrap_or_default()
-    }
-}
-
-/// An unlocked vault before it has a ledger.
-struct Loading {
-    keyring: Keyring,
-    credentials: HashMap<crate::types::id::Id, crate::vault::state::Credential>,
-    bots: Roster,
-    policies: HashMap<crate::types::id::Id, PolicyEntry>,
-    clock_guard: ClockGuard,
-}
-
-impl Loading {
-    fn new(keyring: Keyring) -> Loading {
-        let never = Now { wall: UnixMs(0), boot_ms: 0 };
-        Loading {
-            keyring,
-            credentials: HashMap::new(),
-            bots: Roster::default(),
-            policies: HashMap::new(),
-            clock_guard: ClockGuard::new(never, UnixMs(0)),
-        }
-    }
-
-    fn with(self, ledger: Arc<Ledger>) -> Unlocked {
-        let read_only = PolicyEntry::new(READ_ONLY.to_owned(), 1, Policy::read_only(), String::new());
-        Unlocked {
-            ledger,
-            keyring: self.keyring,
-            credentials: self.credentials,
-            bots: self.bots,
-            policies: self.policies,
-            clock_guard: self.clock_guard,
-            read_only: Arc::new(read_only),
-        }
     }
 }
 
@@ -388,13 +315,4 @@ fn cannot_write() -> UnlockError {
 
 fn attempts_failed(source: std::io::Error) -> UnlockError {
     UnlockError::Storage(StoreError::File { what: "the attempts file could not be written".into(), source })
-}
-
-/// Remembers when a credential last signed, from the ledger's own rows.
-fn note_use(last_used: &mut HashMap<String, UnixMs>, body: &str) {
-    // Most rows are signatures; the cheap test spares the others a parse.
-    let Some(used) = body.contains("\"decision\":\"allow\"").then(|| Used::parse(body)).flatten() else { return };
-    if let (Some(credential), Some(moment)) = (used.credential, UnixMs::parse_rfc3339(&used.time)) {
-        last_used.insert(credential, moment);
-    }
 }

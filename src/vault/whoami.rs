@@ -1,13 +1,14 @@
 //! What a bot is told about itself, and what anyone is told about the vault.
 
+use crate::policy::limit::{Gauge, Quantity};
 use crate::policy::words;
 use crate::types::id::Id;
+use crate::types::mode::Mode;
 use crate::vault::card;
 use crate::vault::state::State;
 use crate::vault::{AdminError, Vault};
-use crate::wire::Whoami;
+use crate::wire::{self, LimitUse, Whoami};
 use data_encoding::HEXLOWER;
-use std::collections::BTreeMap;
 
 /// What `status` and `ready` ask of the vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Position {
     pub credentials: usize,
     /// Bots whose token works.
     pub bots: usize,
+    /// How much an admin allows for now.
+    pub mode: Mode,
     /// Whether the ledger could be written the last time.
     pub ledger_is_available: bool,
     /// Whether signatures may carry the wall clock's time.
@@ -34,8 +37,9 @@ impl Vault {
     /// # Errors
     /// [`AdminError::Locked`].
     pub fn whoami(&self, bot: &Id) -> Result<Option<Whoami>, AdminError> {
+        let now = self.setup.clock.now();
         self.look(|unlocked| {
-            let bot = &unlocked.bots.get(bot)?.bot;
+            let (id, bot) = (bot, &unlocked.bots.get(bot)?.bot);
             let policy = unlocked.policy_of(bot);
             let credentials = bot.credentials.iter().filter_map(|id| unlocked.credentials.get(id));
             Some(Whoami {
@@ -44,7 +48,8 @@ impl Vault {
                 grants: policy.policy.grants.iter().copied().collect(),
                 policy: policy.name.clone(),
                 words: words::describe(&policy.policy),
-                limits: BTreeMap::new(),
+                mode: bot.mode.max(unlocked.mode),
+                limits: unlocked.book.gauges(id, &policy.policy, now).into_iter().map(limit).collect(),
             })
         })
     }
@@ -52,12 +57,12 @@ impl Vault {
     /// Where the vault stands; `None` while locked.
     pub fn position(&self) -> Option<Position> {
         let now = self.setup.clock.now();
-        let (ledger, credentials, bots, clock_is_sane) = match &mut *self.state() {
+        let (ledger, credentials, bots, mode, clock_is_sane) = match &mut *self.state() {
             State::Locked => return None,
             State::Unlocked(unlocked) => {
                 let working = unlocked.bots.iter().filter(|(_, entry)| !entry.bot.revoked).count();
                 let sane = unlocked.clock_guard.is_sane(now);
-                (unlocked.ledger.clone(), unlocked.credentials.len(), working, sane)
+                (unlocked.ledger.clone(), unlocked.credentials.len(), working, unlocked.mode, sane)
             }
         };
         let standing = ledger.standing();
@@ -67,8 +72,17 @@ impl Vault {
             audit_head: HEXLOWER.encode(&standing.tail.head),
             credentials,
             bots,
+            mode,
             ledger_is_available: standing.is_available,
             clock_is_sane,
         })
     }
+}
+
+fn limit(gauge: Gauge) -> (String, LimitUse) {
+    let quantity = |quantity: Quantity| match quantity {
+        Quantity::Number(number) => wire::Quantity::Number(number),
+        Quantity::Money(money) => wire::Quantity::Money(money.to_string()),
+    };
+    (gauge.name.to_owned(), LimitUse { used: quantity(gauge.used), max: quantity(gauge.max), window_s: gauge.window_s })
 }

@@ -4,7 +4,7 @@ use crate::api::admin::on_the_side;
 use crate::api::app::App;
 use crate::api::body::parse_admin;
 use crate::api::error::Problem;
-use crate::wire::{PolicyCard, PolicySet};
+use crate::wire::policy::{PolicyCard, PolicySet, PolicyWasSet, ReferenceSet};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -35,11 +35,29 @@ pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Js
     tag = "admin",
     params(("name" = String, Path)),
     request_body = PolicySet,
-    responses((status = 200, body = PolicyCard), (status = "default", body = Problem))
+    responses((status = 200, body = PolicyWasSet), (status = "default", body = Problem))
 )]
-pub async fn set(State(app): State<App>, Path(name): Path<String>, body: Bytes) -> Result<Json<PolicyCard>, Problem> {
+pub async fn set(State(app): State<App>, Path(name): Path<String>, body: Bytes) -> Result<Json<PolicyWasSet>, Problem> {
     let set: PolicySet = parse_admin(&body)?;
     on_the_side(&app, move |vault| vault.set_policy(&name, set)).await.map(Json)
+}
+
+/// Gives a policy a price to compare an instrument's orders with.
+#[utoipa::path(
+    put,
+    path = "/v1/policies/{name}/references/{instrument}",
+    tag = "admin",
+    params(("name" = String, Path), ("instrument" = String, Path)),
+    request_body = ReferenceSet,
+    responses((status = 200, body = PolicyCard), (status = "default", body = Problem))
+)]
+pub async fn set_reference(
+    State(app): State<App>,
+    Path((name, instrument)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Json<PolicyCard>, Problem> {
+    let set: ReferenceSet = parse_admin(&body)?;
+    on_the_side(&app, move |vault| vault.set_reference(&name, &instrument, &set.price)).await.map(Json)
 }
 
 /// Removes a policy that no bot has.

@@ -34,6 +34,7 @@ pub async fn status(State(app): State<App>) -> Json<Status> {
         audit_head: position.as_ref().map(|position| position.audit_head.clone()),
         credentials: position.as_ref().map(|position| position.credentials),
         bots: position.as_ref().map(|position| position.bots),
+        mode: position.as_ref().map(|position| position.mode),
         memory: about.memory.clone(),
         degraded: about.degraded.clone(),
         warnings: app.vault.warnings(),

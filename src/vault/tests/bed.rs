@@ -13,13 +13,14 @@ use crate::store::{Durability, first};
 use crate::types::ask::{Ask, Method, Request, Wanted};
 use crate::types::clock::{Clock, Now, UnixMs};
 use crate::types::id::Id;
-use crate::vault::authenticate::{NotLetIn, authenticate};
+use crate::vault::authenticate::{Caller, NotLetIn, authenticate};
 use crate::vault::init::make_slot;
 use crate::vault::lock::Why;
 use crate::vault::sign::{Asked, Refusal, Signed, sign};
 use crate::vault::unlock::{Accept, SlotKey, UnlockError};
 use crate::vault::{Setup, Vault};
-use crate::wire::{BotAdd, CredentialAdd, CredentialSecrets, PolicySet, Unlocked};
+use crate::wire::policy::PolicySet;
+use crate::wire::{BotAdd, CredentialAdd, CredentialSecrets, Unlocked};
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
@@ -152,20 +153,20 @@ impl Bed {
         self.vault.set_policy(name, PolicySet { text: text.to_owned() }).unwrap();
     }
 
-    /// The bot that a token lets in.
-    pub fn let_in(&self, token: &SecretText) -> Result<Id, NotLetIn> {
+    /// Lets a bot in by its token.
+    pub fn let_in(&self, token: &SecretText) -> Result<Caller, NotLetIn> {
         authenticate(&self.vault, Some(token.expose()), None)
     }
 
     /// Asks for a balance with this bot's token and a credential.
     pub fn sign(&self, token: &SecretText, credential: &str) -> Result<Signed, Refusal> {
-        let bot = self.let_in(token).map_err(|_| Refusal::NotLetIn)?;
-        self.sign_as(bot, credential)
+        let caller = self.let_in(token).map_err(|_| Refusal::NotLetIn)?;
+        self.sign_as(caller, credential)
     }
 
     /// Asks for a balance as a bot that was let in before.
-    pub fn sign_as(&self, bot: Id, credential: &str) -> Result<Signed, Refusal> {
-        sign(&self.vault, vec![asked(bot, credential)]).pop().unwrap()
+    pub fn sign_as(&self, caller: Caller, credential: &str) -> Result<Signed, Refusal> {
+        sign(&self.vault, vec![asked(caller, credential)]).pop().unwrap()
     }
 
     /// Every ledger row.
@@ -180,10 +181,10 @@ impl Bed {
 }
 
 /// An ask for a balance.
-pub fn asked(bot: Id, credential: &str) -> Asked {
+pub fn asked(caller: Caller, credential: &str) -> Asked {
     let request = Request { method: Method::Get, path: BALANCE.to_owned(), body: None };
     let ask = Ask { credential: credential.to_owned(), wanted: Wanted::Request(request) };
-    Asked { bot, uid: None, ask }
+    Asked { caller, uid: None, ask }
 }
 
 /// A header of a signed request.

@@ -158,7 +158,7 @@ fn a_rotated_token_replaces_the_old_one_and_a_bots_own_facts_stay() {
     bed.clock.pass(1000);
     let rotated = bed.vault.rotate_bot("bob").unwrap();
     assert_eq!(bed.let_in(&bob), Err(NotLetIn::Failed));
-    assert_eq!(bed.let_in(&rotated.token).unwrap().to_string(), before.id);
+    assert_eq!(bed.let_in(&rotated.token).unwrap().bot.to_string(), before.id);
     let after = bed.vault.bot("bob").unwrap();
     assert_eq!((after.created, after.policy, after.credentials), (before.created, before.policy, before.credentials));
 }

@@ -4,7 +4,8 @@ use super::bed::*;
 use crate::vault::AdminError;
 use crate::vault::authenticate::NotLetIn;
 use crate::vault::sign::Refusal;
-use crate::wire::{CredentialEdit, PolicySet};
+use crate::wire::CredentialEdit;
+use crate::wire::policy::PolicySet;
 
 impl Bed {
     fn refuse_next_write(&self) {

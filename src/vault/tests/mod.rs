@@ -6,6 +6,7 @@ mod bed;
 mod bots;
 mod clock;
 mod disk;
+mod limits;
 mod lock;
 mod model;
 mod permit;

@@ -5,7 +5,8 @@ use super::bed::*;
 use crate::secret::SecretText;
 use crate::vault::sign::Refusal;
 use crate::vault::{AdminError, Vault};
-use crate::wire::{BotToken, CredentialEdit, PolicySet};
+use crate::wire::policy::PolicySet;
+use crate::wire::{BotToken, CredentialEdit};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -1,0 +1,121 @@
+//! What was used of limits, in memory. The rolling ones are the ledger's own rows, added up: nothing else is stored, so
+//! no crash can take a count back that a row stands for.
+
+use crate::audit::event::{Counted, Used};
+use crate::crypto::mac;
+use crate::policy::Policy;
+use crate::policy::limit::{self, Gauge};
+use crate::policy::rate::{Lane, Rate, RetryAfterMs};
+use crate::policy::usage::{ClientIds, Counts, IdHash, Meter, Usage};
+use crate::types::clock::{Now, UnixMs};
+use crate::types::decimal::Decimal;
+use crate::types::id::Id;
+use data_encoding::HEXLOWER;
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+
+/// What bots and credentials have used.
+#[derive(Default)]
+pub struct Book {
+    bots: HashMap<Id, OfBot>,
+    ids: HashMap<Id, ClientIds>,
+    /// What those without a page have used.
+    nothing: (Meter, ClientIds),
+}
+
+#[derive(Default)]
+struct OfBot {
+    meter: Meter,
+    rate: Rate,
+}
+
+impl Book {
+    /// Counts a request towards the bot's rate.
+    ///
+    /// # Errors
+    /// The rate is spent.
+    pub fn admit(&mut self, bot: Id, lane: Lane, most: NonZeroU32, boot_ms: u64) -> Result<(), RetryAfterMs> {
+        self.bots.entry(bot).or_default().rate.take(lane, most, boot_ms)
+    }
+
+    /// What a bot is judged against when it asks with a credential.
+    pub fn usage(&self, bot: &Id, credential: &Id) -> Usage<'_> {
+        let meter = self.bots.get(bot).map_or(&self.nothing.0, |used| &used.meter);
+        Usage { meter, ids: self.ids.get(credential).unwrap_or(&self.nothing.1) }
+    }
+
+    /// What a bot used of every limit of a policy.
+    pub fn gauges(&self, bot: &Id, policy: &Policy, now: Now) -> Vec<Gauge> {
+        let nothing = OfBot::default();
+        let of_bot = self.bots.get(bot).unwrap_or(&nothing);
+        limit::gauges(policy, &of_bot.meter, &of_bot.rate, now.wall, now.boot_ms)
+    }
+
+    /// Counts an allowed ask. Nothing is ever given back: from here on its signature may exist.
+    pub fn count(&mut self, bot: Id, credential: Id, counts: &Counts, digest: [u8; 32], at: UnixMs) {
+        self.bots.entry(bot).or_default().meter.add(counts, at);
+        if !counts.ids.is_empty() {
+            self.ids.entry(credential).or_default().remember(&counts.ids, digest, at);
+        }
+    }
+
+    /// Counts a row of the ledger again. False when it says something that no row says.
+    #[must_use]
+    pub fn count_row(&mut self, row: &Used) -> bool {
+        let Some(counted) = &row.counted else { return true };
+        match (read(counted), UnixMs::parse_rfc3339(&row.time), digest_of_row(row)) {
+            (Some(counts), Some(at), Some(digest)) => {
+                self.count(counted.bot, counted.credential, &counts, digest, at);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes what was counted after `now` for counted now, because a person said that the clock is right.
+    pub fn not_after(&mut self, now: UnixMs) {
+        self.bots.values_mut().for_each(|used| used.meter.not_after(now));
+        self.ids.values_mut().for_each(|ids| ids.not_after(now));
+    }
+
+    /// Forgets a bot that is gone.
+    pub fn forget_bot(&mut self, bot: &Id) {
+        self.bots.remove(bot);
+    }
+}
+
+/// What makes two asks the same: method, path and body, to the byte. `body` is absent when there is none.
+pub fn digest(method: &str, path_sha256: &[u8; 32], body_sha256: Option<&[u8; 32]>) -> [u8; 32] {
+    let body = body_sha256.map_or(&[][..], |hash| &hash[..]);
+    mac::sha256(&[&mac::enc(&[method.as_bytes(), path_sha256, body])])
+}
+
+/// The counts as a row of the ledger says them.
+pub fn to_row(bot: Id, credential: Id, counts: &Counts) -> Counted {
+    Counted {
+        bot,
+        credential,
+        orders: counts.orders,
+        notional: counts.notional.to_string(),
+        ids: counts.ids.iter().map(|id| HEXLOWER.encode(id)).collect(),
+    }
+}
+
+fn read(counted: &Counted) -> Option<Counts> {
+    let id = |text: &String| IdHash::try_from(HEXLOWER.decode(text.as_bytes()).ok()?).ok();
+    Some(Counts {
+        orders: counted.orders,
+        notional: Decimal::parse_sum(&counted.notional).ok()?,
+        ids: counted.ids.iter().map(id).collect::<Option<_>>()?,
+    })
+}
+
+fn digest_of_row(row: &Used) -> Option<[u8; 32]> {
+    let hash = |text: &String| <[u8; 32]>::try_from(HEXLOWER.decode(text.as_bytes()).ok()?).ok();
+    let method = row.endpoint.as_ref()?.split(' ').next()?;
+    let body = match &row.body_sha256 {
+        Some(text) => Some(hash(text)?),
+        None => None,
+    };
+    Some(digest(method, &hash(row.path_sha256.as_ref()?)?, body.as_ref()))
+}
