@@ -7,7 +7,8 @@ IDS = ("okx", "okxus", "myokx")
 
 class Refused(client.SignvaultError, ccxt.ExchangeError): """No signature for another reason: a malformed ask, a wrong token."""
 class Denied(client.Denied, ccxt.PermissionDenied): """The bot's policy does not allow this request."""
-class Limited(client.Limited, ccxt.RateLimitExceeded): """A rate or a rolling limit is used up."""
+class Limited(client.Limited, ccxt.RateLimitExceeded, ccxt.DDoSProtection):  # freqtrade waits after the second, not after the first
+    """A rate or a rolling limit is used up."""
 class Locked(client.Locked, ccxt.ExchangeNotAvailable): """The vault is locked; ccxt's kind means: try again later."""
 class Unavailable(client.Unavailable, ccxt.ExchangeNotAvailable): """The daemon is away or cannot sign now."""
 
@@ -26,6 +27,9 @@ class Signvault:
         self.apiKey = self.secret = self.password = "held-by-signvault" if where else ""
 
     def sign(self, path, api="public", method="GET", params={}, *rest):
+        if path == "trade/order-algo" and method == "POST" and "clOrdId" in params:
+            # ccxt gives stops an id too, but as clOrdId. Among stops OKX goes by this one, and so do limits that count orders.
+            params = {"algoClOrdId": params["clOrdId"], **params}
         request = super().sign(path, api, method, params, *rest)
         if "OK-ACCESS-SIGN" in (request["headers"] or {}):
             answer = self._ask(self.vault.sign, method, "/" + request["url"].split("/", 3)[3], request["body"])

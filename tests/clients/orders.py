@@ -1,7 +1,8 @@
 """The account behind exchange.py: instruments, balances, orders, and what each endpoint answers.
 
 A limit order rests for ever, a market order is filled at once. There is no matching: what counts here is that the
-clients can read every answer, and that an order without the members OKX demands is refused.
+clients can read every answer, and that an order without the members OKX demands is refused. The account begins with a
+long position in every swap, so that a bot that may only make positions smaller finds one.
 """
 import itertools
 from collections import namedtuple
@@ -10,8 +11,12 @@ from decimal import Decimal, InvalidOperation
 # `public` endpoints need no signature. `run` takes the query or the body and gives (code, data, message).
 Endpoint = namedtuple("Endpoint", "public run")
 
-PRICES = {"BTC-USDT": "60000", "ETH-USDT": "3000", "BTC-USDT-SWAP": "60010", "ETH-USDT-SWAP": "3001"}
+PRICES = {"BTC-USDT": "60000", "ETH-USDT": "3000", "SOL-USDT": "150",
+          "BTC-USDT-SWAP": "60010", "ETH-USDT-SWAP": "3001", "SOL-USDT-SWAP": "150.1"}
+CONTRACTS = {"BTC": "0.01", "ETH": "0.1", "SOL": "1"}
+POSITION = "40"  # contracts, in every swap at the beginning
 BALANCES = {"USDT": "100000", "BTC": "2", "ETH": "20"}
+FUNDING, TRADING = "6", "18"
 RESTING = ("limit", "post_only")
 PRICED = RESTING + ("fok", "ioc")
 PLAIN = PRICED + ("market", "optimal_limit_ioc")
@@ -30,7 +35,7 @@ def instrument(inst_id):
     return {"instType": "SWAP" if swap else "SPOT", "instId": inst_id, "instFamily": f"{base}-{quote}" if swap else "",
             "uly": f"{base}-{quote}" if swap else "", "category": "1", "alias": "", "stk": "", "optType": "",
             "baseCcy": "" if swap else base, "quoteCcy": "" if swap else quote, "settleCcy": quote if swap else "",
-            "ctVal": ("0.01" if base == "BTC" else "0.1") if swap else "", "ctMult": "1" if swap else "",
+            "ctVal": CONTRACTS[base] if swap else "", "ctMult": "1" if swap else "",
             "ctValCcy": base if swap else "", "ctType": "linear" if swap else "", "expTime": "", "listTime": "1548133413000",
             "lever": "100" if swap else "10", "tickSz": "0.1" if base == "BTC" else "0.01",
             "lotSz": "0.01" if swap else "0.00000001", "minSz": "0.01" if swap else "0.00001",
@@ -56,35 +61,49 @@ def demand_positive(order, name):
     raise Fault("51000", f"Parameter {name} error")
 
 
+def is_true(value):
+    """As OKX reads a flag: a JSON boolean or its text."""
+    return value in (True, "true")
+
+
 class Book:
-    """One account: its orders, its leverage, and the table of endpoints."""
+    """One account: its orders, its positions, its funds, its leverage, and the table of endpoints."""
 
     def __init__(self, now_ms):
         self.now_ms = now_ms
         self.numbers = itertools.count(700000000000000001)
-        self.orders, self.algos, self.client_ids, self.leverage = {}, {}, set(), {}
+        self.orders, self.algos, self.leverage, self.transfers = {}, {}, {}, {}
+        self.client_ids, self.algo_client_ids = set(), set()
+        self.positions = {inst_id: Decimal(POSITION) for inst_id in PRICES if inst_id.endswith("-SWAP")}
+        self.funds = {TRADING: {ccy: Decimal(amount) for ccy, amount in BALANCES.items()},
+                      FUNDING: {ccy: Decimal(amount) for ccy, amount in BALANCES.items()}}
         self.endpoints = self.table()
 
     def table(self):
         """Method and path → what to do. Public ones first."""
         public = {"public/time": lambda _: [{"ts": self.ts()}], "system/status": lambda _: [],
-                  "public/instruments": self.instruments, "public/position-tiers": lambda _: [],
+                  "public/instruments": self.instruments, "public/position-tiers": self.position_tiers,
                   "public/mark-price": lambda _: [{"instId": i, "markPx": p, "ts": self.ts()} for i, p in PRICES.items()],
                   "market/ticker": self.tickers, "market/tickers": self.tickers, "market/books": self.books,
                   "market/candles": self.candles}
-        reads = {"account/config": self.config, "account/balance": self.balance, "account/positions": lambda _: [],
+        reads = {"account/config": self.config, "account/balance": self.balance, "account/positions": self.open_positions,
                  "account/leverage-info": self.leverage_info, "account/instruments": self.instruments,
+                 "account/bills": lambda _: [], "account/bills-archive": lambda _: [],
                  "account/trade-fee": lambda _: [{"instType": "SPOT", "level": "Lv1", "maker": "-0.0008", "taker": "-0.001"}],
-                 "asset/currencies": self.currencies, "asset/balances": self.funding, "trade/order": self.order,
+                 "asset/currencies": self.currencies, "asset/balances": self.funding, "asset/transfer-state": self.transfer_state,
+                 "asset/deposit-history": lambda _: [], "asset/withdrawal-history": lambda _: [], "trade/order": self.order,
                  "trade/orders-pending": lambda query: self.pending(self.orders, query),
                  "trade/orders-algo-pending": lambda query: self.pending(self.algos, query),
-                 "trade/orders-history": self.finished, "trade/fills": lambda _: [],
+                 "trade/orders-algo-history": self.finished_algos,
+                 "trade/orders-history": self.finished, "trade/orders-history-archive": self.finished,
+                 "trade/fills": self.fills, "trade/fills-history": self.fills,
                  "trade/order-algo": lambda query: [self.find(self.algos, query, "algoId", "algoClOrdId", "51603")]}
         writes = {"trade/order": self.place, "trade/batch-orders": self.place, "trade/order-algo": self.place_algo,
-                  "trade/amend-order": self.amend, "trade/amend-batch-orders": self.amend,
+                  "trade/amend-order": self.amend, "trade/amend-batch-orders": self.amend, "trade/amend-algos": self.amend_algo,
                   "trade/cancel-order": self.cancel, "trade/cancel-batch-orders": self.cancel,
                   "trade/cancel-algos": self.cancel_algo, "trade/close-position": self.close,
                   "trade/cancel-all-after": lambda body: {"triggerTime": "0", "ts": self.ts(), "tag": ""},
+                  "asset/transfer": self.transfer, "asset/withdrawal": self.withdraw,
                   "account/set-leverage": self.set_leverage, "account/set-position-mode": lambda body: {"posMode": demand(body, "posMode")[0]}}
         table = {("GET", "/api/v5/" + path): Endpoint(path in public, answering(run)) for path, run in {**reads, **public}.items()}
         table.update({("POST", "/api/v5/" + path): Endpoint(False, judging(run)) for path, run in writes.items()})
@@ -100,6 +119,12 @@ class Book:
         """All, or those of one instType."""
         rows = [instrument(inst_id) for inst_id in PRICES]
         return [row for row in rows if query.get("instType") in (None, row["instType"]) and query.get("instId") in (None, row["instId"])]
+
+    def position_tiers(self, query):
+        """One tier for every swap of a family."""
+        return [{"uly": row["uly"], "instFamily": row["instFamily"], "instId": "", "tier": "1", "minSz": "0", "maxSz": "100000", "mmr": "0.004",
+                 "imr": "0.01", "maxLever": row["lever"], "optMgnFactor": "0", "quoteMaxLoan": "", "baseMaxLoan": ""}
+                for row in self.instruments({"instType": "SWAP"}) if row["uly"] in (query.get("uly"), query.get("instFamily"))]
 
     def tickers(self, query):
         """One ticker per instrument, at the fixed price."""
@@ -126,13 +151,29 @@ class Book:
     def balance(self, query):
         """Trading balances; `ccy` may list several."""
         wanted = query["ccy"].split(",") if query.get("ccy") else list(BALANCES)
-        details = [{"ccy": ccy, "eq": BALANCES[ccy], "availEq": BALANCES[ccy], "availBal": BALANCES[ccy], "cashBal": BALANCES[ccy],
-                    "frozenBal": "0", "ordFrozen": "0", "uTime": self.ts()} for ccy in wanted if ccy in BALANCES]
+        details = [{"ccy": ccy, "eq": held, "availEq": held, "availBal": held, "cashBal": held, "frozenBal": "0", "ordFrozen": "0",
+                    "uTime": self.ts()} for ccy in wanted if ccy in BALANCES for held in [str(self.funds[TRADING][ccy])]]
         return [{"totalEq": "280000", "adjEq": "", "uTime": self.ts(), "details": details}]
 
     def funding(self, _query):
-        """Nothing on the funding account."""
-        return [{"ccy": ccy, "bal": "0", "availBal": "0", "frozenBal": "0"} for ccy in BALANCES]
+        """What the funding account holds."""
+        return [{"ccy": ccy, "bal": str(held), "availBal": str(held), "frozenBal": "0"} for ccy, held in self.funds[FUNDING].items()]
+
+    def open_positions(self, query):
+        """One row per swap that is held."""
+        wanted = query.get("instId") or ",".join(self.positions)
+        return [{"instType": "SWAP", "instId": inst_id, "mgnMode": "cross", "posId": str(number), "posSide": "net", "pos": str(held),
+                 "availPos": str(abs(held)), "avgPx": PRICES[inst_id], "markPx": PRICES[inst_id], "upl": "0", "uplRatio": "0",
+                 "lever": self.leverage.get(inst_id, "3"), "liqPx": "", "imr": "0", "mmr": "0", "margin": "", "mgnRatio": "10",
+                 "notionalUsd": "0", "ccy": "USDT", "cTime": self.ts(), "uTime": self.ts()}
+                for number, (inst_id, held) in enumerate(self.positions.items(), start=1) if held and inst_id in wanted.split(",")]
+
+    def transfer_state(self, query):
+        """A transfer by its number."""
+        (number,) = demand(query, "transId")
+        if number not in self.transfers:
+            raise Fault("58129", "transId does not exist")
+        return [self.transfers[number]]
 
     def currencies(self, _query):
         """One chain per currency."""
@@ -157,6 +198,16 @@ class Book:
         """Orders that do not."""
         return [each for each in self.orders.values() if each["state"] != "live" and query.get("instId") in (None, "", each["instId"])]
 
+    def finished_algos(self, query):
+        """The same for stops, of the type and state that have to be named."""
+        kind, state = demand(query, "ordType", "state")
+        return [each for each in self.algos.values() if (each["ordType"], each["state"]) == (kind, state)]
+
+    def fills(self, query):
+        """One row for each order that is filled."""
+        filled = [each for each in self.finished(query) if each["state"] == "filled" and query.get("ordId") in (None, "", each["ordId"])]
+        return [{**each, "tradeId": each["ordId"], "billId": each["ordId"], "execType": "T", "ts": each["cTime"]} for each in filled]
+
     # --- writes ---
 
     def place(self, body):
@@ -167,13 +218,16 @@ class Book:
             raise Fault("51000", "Parameter ordType error")
         size = demand_positive(body, "sz")
         price = demand_positive(body, "px") if kind in PRICED else ""
-        client_id = self.claim(body.get("clOrdId"))
         resting = kind in RESTING
+        reduces = is_true(body.get("reduceOnly"))
+        if inst_id in self.positions:
+            self.trade(inst_id, Decimal(size) if side == "buy" else -Decimal(size), reduces, resting)
+        client_id = self.claim(self.client_ids, body.get("clOrdId"), "51016")
         order = {"instType": instrument(inst_id)["instType"], "instId": inst_id, "ordId": str(next(self.numbers)), "clOrdId": client_id,
                  "tag": body.get("tag") or "", "px": price, "sz": size, "ordType": kind, "side": side, "posSide": "net", "tdMode": mode,
                  "state": "live" if resting else "filled", "accFillSz": "0" if resting else size, "fillSz": "0" if resting else size,
                  "avgPx": "" if resting else PRICES[inst_id], "fillPx": "" if resting else PRICES[inst_id], "fee": "0", "feeCcy": "USDT",
-                 "tgtCcy": body.get("tgtCcy") or "", "reduceOnly": "false", "lever": "", "pnl": "0", "category": "normal",
+                 "tgtCcy": body.get("tgtCcy") or "", "reduceOnly": "true" if reduces else "false", "lever": "", "pnl": "0", "category": "normal",
                  "cTime": self.ts(), "uTime": self.ts(), "fillTime": "" if resting else self.ts(), "attachAlgoOrds": []}
         self.orders[order["ordId"]] = order
         return {"ordId": order["ordId"], "clOrdId": client_id, "tag": order["tag"], "ts": self.ts()}
@@ -187,7 +241,7 @@ class Book:
             raise Fault("51000", "Parameter ordType error")
         demand_positive(body, triggers[0])
         size = "" if body.get("closeFraction") else demand_positive(body, "sz")
-        client_id = self.claim(body.get("algoClOrdId") or body.get("clOrdId"))
+        client_id = self.claim(self.algo_client_ids, body.get("algoClOrdId"), "51068")  # a clOrdId is passed over here
         algo = {**body, "algoId": str(next(self.numbers)), "algoClOrdId": client_id, "clOrdId": "", "sz": size, "state": "live",
                 "instType": instrument(inst_id)["instType"], "ordId": "", "cTime": self.ts(), "uTime": self.ts()}
         self.algos[algo["algoId"]] = algo
@@ -202,13 +256,23 @@ class Book:
         if mode not in ("cash", "cross", "isolated"):
             raise Fault("51000", "Parameter tdMode error")
 
-    def claim(self, client_id):
-        """A client order id may stand once only."""
+    def trade(self, inst_id, change, reduces, resting):
+        """A filled order in a swap changes the position; one that only reduces needs one to reduce."""
+        held = self.positions[inst_id]
+        if reduces and held * change >= 0:
+            raise Fault("51169", "You don't have any positions in this direction for this contract to reduce or close.")
+        if reduces:
+            change = max(change, -held) if held > 0 else min(change, -held)
+        if not resting:
+            self.positions[inst_id] = held + change
+
+    def claim(self, taken, client_id, code):
+        """A client id may stand once only, among plain orders and among algo orders."""
         if client_id in (None, ""):
             return ""
-        if client_id in self.client_ids:
-            raise Fault("51016", "Duplicated client order ID")
-        self.client_ids.add(client_id)
+        if client_id in taken:
+            raise Fault(code, "Duplicated client order ID")
+        taken.add(client_id)
         return client_id
 
     def find(self, orders, wanted, id_name, client_name, code):
@@ -228,6 +292,15 @@ class Book:
                 order[old] = demand_positive(body, new)
         return {"ordId": order["ordId"], "clOrdId": order["clOrdId"], "reqId": body.get("reqId") or "", "ts": self.ts()}
 
+    def amend_algo(self, body):
+        """New size, triggers or prices of a stop."""
+        algo = self.find(self.algos, body, "algoId", "algoClOrdId", "51503")
+        changes = {name: demand(body, name)[0] for name in body if name.startswith("new") and body[name] not in (None, "")}
+        if not changes:
+            raise Fault("51000", "Parameter newSz error")
+        algo.update({name[3].lower() + name[4:]: value for name, value in changes.items()})
+        return {"algoId": algo["algoId"], "algoClOrdId": algo["algoClOrdId"], "reqId": body.get("reqId") or ""}
+
     def cancel(self, body):
         """Takes a resting order off the book."""
         order = self.find(self.orders, body, "ordId", "clOrdId", "51400")
@@ -243,9 +316,33 @@ class Book:
         return {"algoId": algo["algoId"], "algoClOrdId": algo["algoClOrdId"]}
 
     def close(self, body):
-        """There never is a position, but the request is a good one."""
+        """Sells or buys back the whole position at the market."""
         inst_id, _mode = demand(body, "instId", "mgnMode")
+        if not self.positions.get(inst_id):
+            raise Fault("51023", "Position does not exist")
+        self.positions[inst_id] = Decimal(0)
         return {"instId": inst_id, "posSide": body.get("posSide") or "net", "clOrdId": body.get("clOrdId") or "", "tag": ""}
+
+    def transfer(self, body):
+        """Between the account's own pockets; to a sub-account it is only lost from sight."""
+        ccy, amount, source, target = demand(body, "ccy", "amt", "from", "to")
+        amount = Decimal(demand_positive(body, "amt"))
+        if str(body.get("type") or "0") != "0":
+            demand(body, "subAcct")
+        if source == target or self.funds.get(source, {}).get(ccy, 0) < amount:
+            raise Fault("58350", "Insufficient balance")
+        self.funds[source][ccy] -= amount
+        if not body.get("subAcct") and target in self.funds:
+            self.funds[target][ccy] += amount
+        number = str(next(self.numbers))
+        row = {"transId": number, "ccy": ccy, "amt": str(amount), "from": source, "to": target, "clientId": body.get("clientId") or ""}
+        self.transfers[number] = {**row, "type": str(body.get("type") or "0"), "state": "success", "subAcct": body.get("subAcct") or ""}
+        return row
+
+    def withdraw(self, body):
+        """Nothing that a test means to happen; but whatever arrives is seen."""
+        ccy, amount, _dest, _address = demand(body, "ccy", "amt", "dest", "toAddr")
+        return {"wdId": str(next(self.numbers)), "ccy": ccy, "amt": amount, "chain": body.get("chain") or "", "clientId": body.get("clientId") or ""}
 
     def set_leverage(self, body):
         """Remembered, so that a test can read it back."""

@@ -11,77 +11,20 @@ A case passes only if the exchange's own log shows its calls, verified, and no o
 """
 import argparse
 import asyncio
-import json
 import os
-import pathlib
 import socket
 import sys
 import threading
-import urllib.request
-import uuid
-import warnings
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "docs" / "bots")]
-warnings.simplefilter("ignore", DeprecationWarning)  # python-okx posts with an argument that httpx has renamed
-
-import ccxt  # noqa: E402
-import ccxt.async_support  # noqa: E402
-import docs  # noqa: E402
-import signvault_ccxt  # noqa: E402
-import signvault_client  # noqa: E402
-import signvault_okx  # noqa: E402
-from okx import Account, Funding, Trade  # noqa: E402
+import clients as real  # first: it says where the drop-ins are
+import ccxt
+import ccxt.async_support
+import docs
+import signvault_ccxt
+import signvault_client
+from clients import client_id, compare, ok
 
 THREADS, CALLS_EACH = 4, 5
-
-
-class Log:
-    """The exchange's log, read over its control address."""
-
-    def __init__(self, port):
-        self.url = f"http://127.0.0.1:{port}"
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def read(self):
-        """Every call so far."""
-        with self.opener.open(self.url + "/control/log", timeout=10) as answer:
-            return json.load(answer)["calls"]
-
-
-class Clients:
-    """Both clients as a bot would make them, but pointed at the local exchange."""
-
-    def __init__(self, options):
-        self.url = f"http://127.0.0.1:{options.exchange_port}"
-        self.where = {"credential": options.credential, "socket_path": options.socket, "token_file": options.token_file}
-        self.ccxt = self.make_ccxt(signvault_ccxt.Okx)
-        self.signer = signvault_okx.Signvault(**self.where)
-        self.trade, self.account, self.funding = (self.make_okx(api) for api in (Trade.TradeAPI, Account.AccountAPI, Funding.FundingAPI))
-
-    def make_ccxt(self, kind):
-        """One ccxt exchange; it is given no key."""
-        # A clock an hour slow: a request passes only with the daemon's timestamp instead of the client's.
-        exchange = kind({"options": {"signvault": self.where, "timeDifference": 3_600_000}, "enableRateLimit": False})
-        exchange.urls["api"]["rest"] = self.url
-        return exchange
-
-    def make_okx(self, api):
-        """One python-okx API object; it is given no key."""
-        client = api(flag="0", domain=self.url)
-        client.auth = self.signer
-        return client
-
-
-def client_id():
-    """Fresh for every order: the vault counts and remembers them."""
-    return "t" + uuid.uuid4().hex[:20]
-
-
-def ok(answer):
-    """python-okx returns refusals as data."""
-    assert answer["code"] == "0", answer
-    return answer["data"]
 
 
 # --- the cases: each returns the calls that the exchange must have seen, in order ---
@@ -290,14 +233,6 @@ UNLOCKED = [ccxt_load_markets, ccxt_limit_order_and_cancel, ccxt_order_by_the_si
 LOCKED = [locked_for_ccxt, locked_for_okx]
 
 
-def compare(calls, expected):
-    """What the exchange saw against what it should have seen."""
-    seen = [f"{call['method']} {call['target']}" for call in calls]
-    assert seen == expected, f"the exchange saw {seen}, expected {expected}"
-    for call in calls:
-        assert call["verified"] and call["code"] == "0", f"the exchange answered {call['code']} to {call['method']} {call['target']}"
-
-
 def run(case, clients, log):
     """One case; None, or what went wrong."""
     before = len(log.read())
@@ -318,7 +253,8 @@ def main():
     parser.add_argument("--exchange-port", required=True, type=int, help="what exchange.py printed")
     parser.add_argument("--locked", action="store_true", help="the vault is locked: everything must be refused as locked")
     options = parser.parse_args()
-    clients, log = Clients(options), Log(options.exchange_port)
+    where = {"credential": options.credential, "socket_path": options.socket, "token_file": options.token_file}
+    clients, log = real.Clients(options.exchange_port, where), real.Log(options.exchange_port)
     failed = 0
     cases = LOCKED if options.locked else UNLOCKED
     for case in cases:
