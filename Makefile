@@ -1,9 +1,9 @@
 # `make check` is what CI runs, in the same order. Every target is a command that anyone may run by itself.
 PYTHON ?= python3
 VENV := target/venv
-.PHONY: check format lint test python timing residue docs licences demo
+.PHONY: check format lint test python differential timing residue docs licences demo mutants
 
-check: format lint test python timing residue docs licences demo
+check: format lint test python differential timing residue docs licences demo
 
 format:
 	cargo fmt --check
@@ -24,6 +24,10 @@ $(VENV)/ready: tests/clients/requirements.txt tests/reference/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(foreach file,$^,-r $(file))
 	touch $@
 
+# Do Python and Node read the requests that a recipe accepts as the recipe does?
+differential:
+	PYTHON=$(PYTHON) cargo test --locked --test it -- --ignored differential::
+
 # Does the time of a refused token tell why it was refused? A measurement, so with the optimiser and by itself.
 timing:
 	cargo test --locked --release --test it -- --ignored --nocapture timing::
@@ -42,3 +46,9 @@ licences:
 # The README's first command.
 demo:
 	cargo run --locked --release -- demo
+
+# Would a test notice? Changes the judge and the reader of asks in 1300 ways and expects a failing test each time; what
+# is left out, and why: .cargo/mutants.toml. An hour on two cores, so not part of `check`. Installs nothing: it needs
+# `cargo install --locked cargo-mutants`, and leaves its report in target/mutants.
+mutants:
+	CARGO_PROFILE_DEV_DEBUG=0 PROPTEST_MAX_SHRINK_ITERS=0 cargo mutants --jobs 2

@@ -249,7 +249,7 @@ fn a_rotation_ends_the_old_token_and_brings_a_revoked_bot_back() {
 fn after_a_revoke_returns_no_ledger_row_allows_the_bot_anything() {
     let vault = Vault::new();
     let daemon = started(&vault);
-    let token = token(&daemon, "bob", &[]);
+    let token = daemon.add_bot("bob", "one", &["read"]);
     let allowed: Vec<u64> = std::thread::scope(|scope| {
         let signer = || {
             let mut connection = daemon.tcp();

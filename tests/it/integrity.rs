@@ -107,7 +107,11 @@ fn a_record_that_was_changed_swapped_or_removed_keeps_the_vault_locked() {
             }
             let changed = match column {
                 "version" | "epoch" => format!("{column} + 1"),
-                _ => format!("CAST(substr({column}, 1, 20) || x'00' || substr({column}, 22) AS BLOB)"),
+                // The byte may be any already: a change that changes nothing is no tampering.
+                _ => format!(
+                    "CAST(substr({column}, 1, 20) || CASE substr({column}, 21, 1) WHEN x'00' THEN x'01' ELSE x'00' END
+                     || substr({column}, 22) AS BLOB)"
+                ),
             };
             rounds.round(&format!("UPDATE {table} SET {column} = {changed} WHERE id = {first}"), code);
         }

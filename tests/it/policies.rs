@@ -2,6 +2,9 @@
 
 use crate::support::{Daemon, Vault};
 use serde_json::{Value, json};
+use signvault::policy;
+use signvault::recipe::{Recipe, built_in};
+use std::path::{Path, PathBuf};
 
 const BALANCE: &str = "/api/v5/account/balance";
 const ORDER: &str = "/api/v5/trade/order";
@@ -36,7 +39,8 @@ fn a_policy_is_set_shown_listed_replaced_and_removed() {
     let vault = Vault::new();
     let daemon = vault.serve_unlocked();
     let text = "grants = [\"read\", \"trade\"] # as agreed\n";
-    assert_eq!(set(&daemon, "grid", text).ok(), "");
+    let told = set(&daemon, "grid", text).ok();
+    assert!(told.contains("\nmay not withdraw") && told.ends_with("this policy is new\n"), "{told}");
     let card = shown(&daemon, "grid");
     assert_eq!(
         (&card["version"], &card["grants"], &card["text"]),
@@ -155,6 +159,62 @@ fn what_is_not_understood_is_refused_with_its_place_and_nothing_changes() {
 }
 
 #[test]
+fn a_file_that_is_no_text_or_has_no_end_is_no_policy() {
+    let vault = Vault::new();
+    let daemon = vault.serve_unlocked();
+    std::fs::write(vault.dir().join("policy.toml"), b"grants = [\"read\"]\n# caf\xe9\n").expect("written");
+    let error = daemon.run(&["policy", "set", "grid", "policy.toml"], "").fails(1);
+    assert!(error.contains("policy.toml is not a policy: line 2: not UTF-8"), "{error}");
+    assert!(daemon.run(&["policy", "set", "grid", "/dev/zero"], "").fails(1).contains("longer than 65536 bytes"));
+    // As editors on another system write it.
+    set(&daemon, "grid", "\u{feff}grants = [\"read\"]\r\n").ok();
+    let error = set(&daemon, "grid", "\u{feff}grant = [\"read\"]\r\n").fails(1);
+    assert!(error.contains("line 1, column 1: unknown key `grant`"), "{error}");
+}
+
+#[test]
+fn endpoints_that_can_never_be_asked_for_are_pointed_out() {
+    let vault = Vault::new();
+    let daemon = vault.serve_unlocked();
+    let told = |text: &str| {
+        let answer = set(&daemon, "grid", text);
+        assert_eq!(answer.code, 0, "{answer:?}");
+        answer.stderr
+    };
+    let told_of = told(
+        "endpoints = [\"POST /api/v5/trade/oder\", \"POST /api/v5/trade/order\", \"GET /api/v5/account/balance\"]\n",
+    );
+    assert!(told_of.contains("no exchange has POST /api/v5/trade/oder"), "{told_of}");
+    assert!(told_of.contains("POST /api/v5/trade/order stays denied: it needs the grant `trade`"), "{told_of}");
+    assert!(!told_of.contains("balance"), "{told_of}");
+    assert_eq!(told("endpoints = [\"GET /api/v5/account/balance\"]\n"), "");
+}
+
+#[test]
+fn a_reference_price_that_was_given_stays_until_the_file_names_another() {
+    let vault = Vault::new();
+    let daemon = vault.serve_unlocked();
+    let text = |price: &str, rest: &str| {
+        format!(
+            "grants = [\"trade\"]\n[order]\ninstruments = [\"BTC-USDT\"]\nreference_price = {{ \"BTC-USDT\" = \"{price}\" }}\n{rest}"
+        )
+    };
+    let price = |text: &str| {
+        set(&daemon, "grid", text).ok();
+        shown(&daemon, "grid")["references"]["BTC-USDT"].clone()
+    };
+    assert_eq!(price(&text("60000", ""))["price"], "60000");
+    daemon.run(&["policy", "reference", "set", "grid", "BTC-USDT", "61000"], "").ok();
+    let given = shown(&daemon, "grid")["references"]["BTC-USDT"].clone();
+    assert_eq!(given["price"], "61000");
+    assert_eq!(price(&text("60000", "max_notional = 5\n")), given, "as old as it is");
+    assert_eq!(price("grants = [\"trade\"]\n[order]\ninstruments = [\"BTC-USDT\"]\n"), given);
+    assert_eq!(price(&text("62000", ""))["price"], "62000");
+    assert_eq!(price("grants = [\"trade\"]\n[order]\ninstruments = [\"ETH-USDT\"]\n"), Value::Null);
+    assert_eq!(price(&text("62000", ""))["price"], "62000");
+}
+
+#[test]
 fn a_name_must_be_one_and_read_only_is_taken() {
     let vault = Vault::new();
     let daemon = vault.serve_unlocked();
@@ -191,4 +251,82 @@ fn every_decision_names_the_policy_and_its_version() {
     let rows = daemon.run(&["audit", "list", "--bot", "bob"], "").ok();
     assert!(rows.contains("allow") && rows.contains("policy=grid@1"), "{rows}");
     assert!(rows.contains("deny  policy.grant") && rows.contains("policy=grid@2"), "{rows}");
+}
+
+fn is_instrument(name: &str) -> bool {
+    Recipe::parse(built_in("okx").expect("built in")).expect("a recipe").is_instrument(name)
+}
+
+/// The policies that people start from: name and text.
+fn ready_policies() -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policies")).expect("there");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    let read = |path: &PathBuf| {
+        let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+        (name, std::fs::read_to_string(path).expect("UTF-8"))
+    };
+    files.iter().map(read).collect()
+}
+
+/// What each means stands in `tests/vectors/policies`, for people to read before they trust a change of the words.
+#[test]
+fn every_ready_policy_means_what_was_read_and_agreed() {
+    let policies = ready_policies();
+    assert!(policies.len() >= 7, "{} policies", policies.len());
+    let mut changed = Vec::new();
+    for (name, text) in policies {
+        let policy = policy::parse::parse(&text, &is_instrument).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let words = format!("{}\n", policy::words::describe(&policy).join("\n"));
+        let agreed =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/policies").join(&name).with_extension("txt");
+        if std::fs::read_to_string(&agreed).ok().as_ref() != Some(&words) {
+            let now = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name).with_extension("txt");
+            std::fs::write(&now, words).expect("written");
+            changed.push(format!("{} is now {}", agreed.display(), now.display()));
+        }
+    }
+    assert!(changed.is_empty(), "read the words, and if they are meant, copy them:\n  {}", changed.join("\n  "));
+}
+
+#[test]
+fn the_policies_in_the_documentation_are_policies() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/policy.md");
+    let page = std::fs::read_to_string(page).expect("UTF-8");
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 2, "the page shows policies");
+    for block in blocks {
+        assert!(
+            policy::parse::parse(block, &is_instrument).is_ok(),
+            "{:?}",
+            policy::parse::parse(block, &is_instrument)
+        );
+    }
+    for key in policy::raw::KEYS {
+        let name = key.rsplit('.').next().unwrap_or(key);
+        assert!(
+            page.contains(&format!("`{name}`"))
+                || page.contains(&format!("[{name}]"))
+                || page.contains(&format!("{name} = ")),
+            "{key} is not explained"
+        );
+    }
+}
+
+#[test]
+fn ready_policies_list_only_endpoints_that_there_are_and_that_their_grants_cover() {
+    let okx = Recipe::parse(built_in("okx").expect("built in")).expect("a recipe");
+    for (name, text) in ready_policies() {
+        assert!(
+            text.starts_with("# For ") && text.contains("\n# Adapt: "),
+            "{name} says what it is for and what to adapt"
+        );
+        let policy = policy::parse::parse(&text, &is_instrument).expect("checked beside");
+        for listed in policy.endpoints.iter().flatten() {
+            let known =
+                okx.endpoints().into_iter().map(|known| &known.endpoint).find(|known| known.to_string() == *listed);
+            let known = known.unwrap_or_else(|| panic!("{name}: there is no {listed}"));
+            assert!(policy.grants.contains(&known.grant), "{name}: {listed} needs {}", known.grant);
+        }
+    }
 }

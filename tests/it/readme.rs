@@ -182,7 +182,7 @@ fn the_scripts_are_those_of_the_page_about_plain_http() {
     let page = include_str!("../../docs/bots/plain.md");
     for piece in pieces(README) {
         let shown = match piece {
-            Piece::File(name, text) if !name.ends_with(".toml") => text,
+            Piece::File(name, text) if name.ends_with(".py") || name.ends_with(".lines") => text,
             Piece::Needs(text) if text.starts_with("ask=") => text,
             _ => continue,
         };

@@ -224,9 +224,20 @@ impl<'a> Daemon<'a> {
 
     /// Adds a bot with these grants and returns its token.
     pub fn add_bot(&self, name: &str, credential: &str, grants: &[&str]) -> String {
+        // A rate that no test reaches by accident: tests ask faster than any bot.
+        let unchecked = if grants.contains(&"session") { "session_unchecked = true\n" } else { "" };
+        let text = format!("grants = {grants:?}\n{unchecked}[limits]\nrequests_per_second = 1000000\n");
+        self.add_bot_with(name, credential, &text)
+    }
+
+    /// Adds a bot for the credential `main` under a policy of this text, named after it, and says its token.
+    pub fn add_bot_under(&self, name: &str, text: &str) -> String {
+        self.add_bot_with(name, "main", text)
+    }
+
+    fn add_bot_with(&self, name: &str, credential: &str, text: &str) -> String {
         let policy = format!("{name}-policy");
-        let text = format!("grants = {grants:?}\n");
-        let file = self.vault.file(&format!("{policy}.toml"), &text);
+        let file = self.vault.file(&format!("{policy}.toml"), text);
         self.run(&["policy", "set", &policy, &file], "").ok();
         let added = self.run(&["bot", "add", name, "--credential", credential, "--policy", &policy], "");
         added.ok().trim_end().to_owned()
@@ -257,6 +268,7 @@ impl Drop for Daemon<'_> {
 pub fn signal(pid: u32, name: &str) {
     let signal = match name {
         "TERM" => Signal::TERM,
+        "KILL" => Signal::KILL,
         "INT" => Signal::INT,
         "HUP" => Signal::HUP,
         _ => panic!("no signal {name}"),
