@@ -104,6 +104,7 @@ fn limits_that_are_never_reached(file: &Document<'_>, policy: &Policy) -> Result
 /// Refuses a limit that is larger than a later one, whose window contains its own.
 fn ascending<T: PartialOrd>(file: &Document<'_>, limits: &[(&'static str, Option<T>)]) -> Result<(), PolicyError> {
     for (at, (path, limit)) in limits.iter().enumerate() {
+        // Itself is among the later ones: no limit is larger than itself.
         let smaller = limits[at..].iter().any(|(_, longer)| match (limit, longer) {
             (Some(limit), Some(longer)) => limit > longer,
             _ => false,

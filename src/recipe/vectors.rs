@@ -294,11 +294,11 @@ mod tests {
 
     #[test]
     fn moments_are_told_apart_by_their_length() {
-        let hour = UnixMs(1_538_054_050_000);
+        let then = UnixMs(1_538_054_050_000);
         for (stated, expected) in [
-            ("1538054050", Some(hour)),
-            ("1538054050000", Some(hour)),
-            ("2018-09-27T13:14:10.000Z", Some(hour)),
+            ("1538054050", Some(then)),
+            ("1538054050000", Some(then)),
+            ("2018-09-27T13:14:10.000Z", Some(then)),
             ("99999999999", Some(UnixMs(99_999_999_999_000))),
             ("100000000000", Some(UnixMs(100_000_000_000))),
             ("", None),

@@ -114,8 +114,9 @@ fn an_interrupted_tail_and_a_daemon_that_goes_end_the_following() {
     assert!(!following.wait().expect("it ends").success());
     let following = follow();
     daemon.terminate();
-    let ended = Answer::of(following.wait_with_output().expect("it ends"));
-    assert!(ended.fails(5).contains("no daemon answers"));
+    let told = Answer::of(following.wait_with_output().expect("it ends")).fails(5);
+    // Between two questions, or in the middle of one.
+    assert!(told.contains("no daemon answers") || told.contains("the connection to the daemon broke"), "{told}");
 }
 
 #[test]
