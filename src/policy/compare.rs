@@ -67,26 +67,10 @@ pub fn compare(before: &Policy, after: &Policy) -> Vec<Difference> {
     found.0
 }
 
-/// Rules that deny no order.
-fn unrestricted() -> OrderRules {
-    OrderRules {
-        instruments: Instruments::Any,
-        sides: None,
-        types: None,
-        max_size: BTreeMap::new(),
-        max_notional: None,
-        reduce_only: false,
-        contract_value: BTreeMap::new(),
-        max_price_deviation: None,
-        reference_price: BTreeMap::new(),
-        reference_price_max_age_s: None,
-    }
-}
-
 /// Missing rules are compared as rules that allow everything, so that new ones are told key by key.
 fn order(found: &mut Differences, before: Option<&OrderRules>, after: Option<&OrderRules>) {
     found.restricted("[order]", ["absent", "present"], before.is_some(), after.is_some());
-    let anything = unrestricted();
+    let anything = OrderRules::unrestricted();
     let (before, after) = (before.unwrap_or(&anything), after.unwrap_or(&anything));
     found.allowed("instruments", only(&before.instruments), only(&after.instruments));
     found.allowed("sides", sides(before).as_ref(), sides(after).as_ref());

@@ -216,6 +216,24 @@ impl Policy {
     }
 }
 
+impl OrderRules {
+    /// Rules that deny no order.
+    pub fn unrestricted() -> OrderRules {
+        OrderRules {
+            instruments: Instruments::Any,
+            sides: None,
+            types: None,
+            max_size: BTreeMap::new(),
+            max_notional: None,
+            reduce_only: false,
+            contract_value: BTreeMap::new(),
+            max_price_deviation: None,
+            reference_price: BTreeMap::new(),
+            reference_price_max_age_s: None,
+        }
+    }
+}
+
 impl Limits {
     /// Whether a limit counts notional.
     pub fn count_notional(&self) -> bool {

@@ -200,18 +200,7 @@ pub fn contracts() -> Order<'static> {
 
 /// Rules that allow every order.
 pub fn rules() -> OrderRules {
-    OrderRules {
-        instruments: Instruments::Any,
-        sides: None,
-        types: None,
-        max_size: BTreeMap::new(),
-        max_notional: None,
-        reduce_only: false,
-        contract_value: BTreeMap::new(),
-        max_price_deviation: None,
-        reference_price: BTreeMap::new(),
-        reference_price_max_age_s: None,
-    }
+    OrderRules::unrestricted()
 }
 
 pub fn only(instruments: &[&str]) -> Instruments {

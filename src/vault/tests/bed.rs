@@ -8,7 +8,7 @@ use crate::recipe::{self, Recipe};
 use crate::secret::{Arena, SecretBytes, SecretText};
 use crate::store::anchor::{Anchor, Mark};
 use crate::store::file::{self, Paths};
-use crate::store::ledger::StoredRow;
+use crate::store::ledger::{Ledger, StoredRow};
 use crate::store::{Durability, first};
 use crate::types::ask::{Ask, Method, Request, Wanted};
 use crate::types::clock::{Clock, Now, UnixMs};
@@ -24,6 +24,8 @@ use crate::wire::{BotAdd, CredentialAdd, CredentialSecrets, Unlocked};
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What opens slot 1.
 pub const KEY: [u8; 32] = [0x11; 32];
@@ -244,4 +246,13 @@ fn build(paths: &Paths) {
     let tail = Link::START.next(keys.audit.expose(), &vault_id, "{}");
     first::build(&paths.database(), &keys, vault_id, &slots, "{}", tail, START.wall).unwrap();
     Anchor::create(&paths.anchor(), keys.anchor.expose(), &vault_id, Mark { state_version: 1, audit: tail }).unwrap();
+}
+
+/// Waits until so many batches wait for the disk.
+pub fn wait_for(ledger: &Ledger, batches: usize) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while ledger.waiting() < batches {
+        assert!(Instant::now() < deadline, "nothing was queued");
+        thread::yield_now();
+    }
 }

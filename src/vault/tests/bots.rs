@@ -1,7 +1,6 @@
 //! Tokens, and what a revocation meets while another change waits for the disk.
 
 use super::bed::*;
-use crate::store::ledger::Ledger;
 use crate::types::clock::UnixMs;
 use crate::types::decision::Code;
 use crate::vault::authenticate::{NotLetIn, authenticate};
@@ -9,16 +8,6 @@ use crate::vault::sign::Refusal;
 use crate::vault::{AdminError, Vault};
 use crate::wire::BotAdd;
 use std::thread;
-use std::time::{Duration, Instant};
-
-/// Waits until so many batches wait for the disk.
-fn wait_for(ledger: &Ledger, batches: usize) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while ledger.waiting() < batches {
-        assert!(Instant::now() < deadline, "nothing was queued");
-        thread::yield_now();
-    }
-}
 
 /// Runs `first` until it waits for a disk that is busy, then `second` until it waits too; then the disk goes on.
 fn one_behind_the_other<A: Send, B: Send>(

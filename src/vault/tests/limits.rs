@@ -1,7 +1,6 @@
 //! Limits, modes and policies while they change: what counts, what holds meanwhile, and what a restart remembers.
 
 use super::bed::*;
-use crate::store::ledger::Ledger;
 use crate::types::ask::{Ask, Method, Request, Wanted};
 use crate::types::decision::Code;
 use crate::types::mode::Mode;
@@ -50,14 +49,6 @@ fn code(told: Result<Signed, Refusal>) -> Option<Code> {
         Ok(_) => None,
         Err(Refusal::Denied { denial, .. } | Refusal::Limited(denial)) => Some(denial.code),
         Err(other) => panic!("{other:?}"),
-    }
-}
-
-fn wait_for(ledger: &Ledger, batches: usize) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while ledger.waiting() < batches {
-        assert!(Instant::now() < deadline, "nothing was queued");
-        thread::yield_now();
     }
 }
 
