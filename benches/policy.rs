@@ -93,7 +93,7 @@ impl Memory {
             digest: [1; 32],
             mode: Mode::Normal,
             references: &self.references,
-            usage: Usage { meter: &self.meter, ids: &self.ids },
+            usage: Usage { meter: &self.meter, ids: &self.ids, unknown_before: None },
             now: NOW,
         };
         evaluate(&self.policy, &case)

@@ -3,9 +3,10 @@
 use signvault::cli::report::{Failure, with_causes};
 use signvault::cli::{self, Next};
 use signvault::config::Env;
-use signvault::daemon;
+use signvault::daemon::{self, clock::KernelClock};
 use signvault::secret::ZeroizingAllocator;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Wipes all memory that is given back: parsers and formatters make copies of secrets that nobody owns.
 #[global_allocator]
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     match cli::run(std::env::args_os(), Env::of_process()) {
         Next::Exit(code) => code,
-        Next::Serve(start, report) => match daemon::run(start.config, start.password) {
+        Next::Serve(start, report) => match daemon::run(start.config, start.password, Arc::new(KernelClock)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => report.failure(&Failure::failed(with_causes(&error), error.help())),
         },

@@ -4,6 +4,7 @@
 //! own types here ([`SecretText`]), whose `Debug` is redacted and which are written out only by a serializer that says
 //! so. Every request is read through [`Object`], because a derived `Deserialize` would also take a positional array.
 
+pub mod audit;
 pub mod policy;
 
 use crate::secret::{SecretText, serialize_exposed};
@@ -218,11 +219,17 @@ pub struct Status {
     pub audit_sequence: Option<u64>,
     /// That row's chain value, hexadecimal; null while locked.
     pub audit_head: Option<String>,
+    /// The row from which on all are verified; null while locked.
+    pub audit_verified_from: Option<u64>,
+    /// Rows before it that are still being verified; null while locked.
+    pub audit_backlog: Option<u64>,
+    /// Why the vault was locked by itself; null when it was not.
+    pub locked_because: Option<String>,
     /// Credentials kept; null while locked.
     pub credentials: Option<usize>,
     /// Bots that may sign; null while locked.
     pub bots: Option<usize>,
-    /// How much an admin allows for now; null while locked.
+    /// How much an admin and the space on the disk allow for now; null while locked.
     pub mode: Option<Mode>,
     /// How secrets are kept out of reach, in words.
     pub memory: String,
@@ -291,6 +298,9 @@ pub struct PasswordChange {
     #[serde(serialize_with = "serialize_exposed")]
     #[schema(value_type = String)]
     pub new: SecretText,
+    /// Whether to replace the vault key too. Then every other way to unlock is removed.
+    #[serde(default)]
+    pub rotate_key: bool,
 }
 
 /// `POST /v1/slots`.
@@ -499,67 +509,6 @@ pub struct BotCard {
 
 // ---------------------------------------------------------------- admin: ledger
 
-/// The query of `GET /v1/audit`.
-#[derive(Debug, Default, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AuditQuery {
-    /// Rows after this sequence number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<u64>,
-    /// The newest rows instead of the oldest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest: Option<bool>,
-    /// At most this many rows: 1 to 1000, 100 unless told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// Only this bot's rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bot: Option<String>,
-    /// Only rows that name this credential.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credential: Option<String>,
-    /// Only rows at or after this moment: RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<String>,
-    /// Only denials.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub denied: Option<bool>,
-}
-
-/// One ledger row: `body` is the exact text that the chain covers.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct AuditRow {
-    /// Its sequence number, from 1.
-    pub seq: u64,
-    /// The chain value after this row, hexadecimal.
-    pub head: String,
-    /// The row: JSON text.
-    pub body: String,
-}
-
-/// A page of the ledger.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct AuditPage {
-    /// The rows, oldest first.
-    pub rows: Vec<AuditRow>,
-    /// Ask again with `after` set to this when it is present.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_after: Option<u64>,
-}
-
-/// The answer of `GET /v1/audit/verify`.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct AuditVerified {
-    /// Rows checked.
-    pub rows: u64,
-    /// The first sequence number kept.
-    pub first: u64,
-    /// The last sequence number.
-    pub last: u64,
-    /// The last chain value, hexadecimal.
-    pub head: String,
-}
-
 // ---------------------------------------------------------------- problems
 
 /// An error answer: `application/problem+json` (RFC 9457).
@@ -587,4 +536,7 @@ pub struct Problem {
     /// The ledger row of the denial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_seq: Option<u64>,
+    /// `memory`: it holds, although its ledger row is not written yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
 }

@@ -4,6 +4,8 @@ use crate::api::signer::Signer;
 use crate::api::tally::RefusalCounts;
 use crate::vault::Vault;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// The daemon's parts that routes need. Cheap to clone.
 #[derive(Clone)]
@@ -16,6 +18,10 @@ pub struct App {
     pub counts: Arc<RefusalCounts>,
     /// What `status` says about the process.
     pub about: Arc<About>,
+    /// Places for admin's actions that may have to wait for the disk. Those that must not wait take none.
+    pub ordinary: Arc<Semaphore>,
+    /// How long anyone waits for the disk.
+    pub max_wait: Duration,
 }
 
 /// The process, as `status` shows it. Fixed once it listens.

@@ -41,6 +41,9 @@ pub struct Problem {
     /// The row of the ledger that tells of this denial.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_seq: Option<u64>,
+    /// Where it holds although it failed: `memory`, when only its ledger row is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<&'static str>,
 }
 
 /// A problem's type: an identifier, not an address.
@@ -101,6 +104,7 @@ impl Problem {
             rule: None,
             retry_after_ms: None,
             audit_seq: None,
+            applied: None,
         }
     }
 
@@ -117,6 +121,11 @@ impl Problem {
     /// The same problem, with the row of the ledger that tells of it.
     pub fn audit_seq(self, seq: u64) -> Problem {
         Problem { audit_seq: Some(seq), ..self }
+    }
+
+    /// The same problem, of something that holds in memory all the same.
+    pub fn applied_in_memory(self) -> Problem {
+        Problem { applied: Some("memory"), ..self }
     }
 
     /// The stable code.
@@ -169,6 +178,24 @@ impl Problem {
             "audit.unavailable",
             "the ledger cannot be written, so nothing is signed",
             "check free space and the daemon's log; it heals without a restart",
+        )
+    }
+
+    /// `audit.unavailable`: an admin's action is in the hands of a disk that does not answer.
+    pub fn disk_does_not_answer() -> Problem {
+        Problem::new(
+            "audit.unavailable",
+            "the disk that holds the ledger does not answer; whether this takes effect is not known yet",
+            "it may still take effect: look again when GET /ready says that the ledger is sound, before you repeat it",
+        )
+    }
+
+    /// `audit.unavailable`: as many admin's actions as may wait for the disk do.
+    pub fn too_many_wait() -> Problem {
+        Problem::new(
+            "audit.unavailable",
+            "too many actions wait for the disk that holds the ledger; this one was not begun",
+            "try again when they are done; lock, bot revoke, bot remove, mode and status do not wait for them",
         )
     }
 
@@ -276,6 +303,17 @@ mod tests {
         let response = problem.into_response();
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["retry-after"], "2");
+    }
+
+    #[test]
+    fn what_holds_without_its_row_says_so_and_nothing_else_does() {
+        let applied = Problem::from(crate::vault::AdminError::AppliedInMemory);
+        assert_eq!((applied.status().as_u16(), applied.code()), (503, "audit.unavailable"));
+        assert!(json(&applied).ends_with(r#","applied":"memory"}"#));
+        for other in [Problem::audit_unavailable(), Problem::disk_does_not_answer(), Problem::too_many_wait()] {
+            assert_eq!((other.status().as_u16(), other.code()), (503, "audit.unavailable"));
+            assert!(!json(&other).contains("applied"));
+        }
     }
 
     #[test]

@@ -28,12 +28,20 @@ pub async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
         Some(false) => Value::String(reason.to_owned()),
         None => Value::String("unknown while the vault is locked".to_owned()),
     };
-    let locked = if app.vault.is_initialized() { "the vault is locked" } else { "there is no vault yet" };
-    let audit = position.as_ref().map(|position| position.ledger_is_available);
+    let locked = match position.is_none() && !app.vault.is_initialized() {
+        true => "there is no vault yet",
+        false => "the vault is locked",
+    };
+    // A locked vault's ledger is closed, unless the disk has not taken the row about the lock.
+    let trouble = position.as_ref().map_or_else(|| app.vault.trouble_closing(), |position| position.ledger_trouble);
+    let audit = match trouble {
+        Some(_) => Some(false),
+        None => position.as_ref().map(|_| true),
+    };
     let clock = position.as_ref().map(|position| position.clock_is_sane);
     let checks = BTreeMap::from([
         ("unlocked", check(Some(position.is_some()), locked)),
-        ("audit", check(audit, "the ledger could not be written the last time")),
+        ("audit", check(audit, trouble.unwrap_or_default())),
         ("clock", check(clock, "the wall clock jumped")),
     ]);
     let ready = checks.values().all(|check| *check == Value::Bool(true));

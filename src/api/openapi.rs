@@ -16,7 +16,8 @@ use utoipa::{Modify, OpenApi};
         credentials::list, credentials::add, credentials::show, credentials::edit, credentials::rotate,
         credentials::remove, bots::list, bots::add, bots::show, bots::rotate, bots::revoke, bots::remove,
         policies::list, policies::show, policies::set, policies::set_reference, policies::remove,
-        mode::show, mode::set, audit::list, audit::verify, backup::backup
+        mode::show, mode::set, audit::list, audit::verify, audit::key, audit::checkpoint,
+        audit::prune, backup::backup
     ),
     modifiers(&TokenScheme)
 )]

@@ -4,14 +4,23 @@
 
 use crate::vault::Vault;
 use crate::vault::sign::{Asked, Refusal, Signed, sign};
+use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
+/// A shorter gap than this is no stop.
+const SHORTEST_STOP: Duration = Duration::from_secs(1);
+/// How long after a stop what is read counts as having come in before it.
+const AFTER_A_STOP: Duration = Duration::from_millis(500);
 /// Asks that are judged in one go at most.
 const MOST_TOGETHER: usize = 256;
+
+/// Requests that wait for the thread at most: one for each of the most connections there can be. While a disk hangs the
+/// thread takes none, and those that gave up still have their place.
+const MOST_WAITING: usize = 4096;
 
 /// What became of an ask.
 pub type Outcome = Result<Signed, Refusal>;
@@ -25,8 +34,30 @@ struct Job {
 /// The way to the signing thread. It ends when the last of these is gone.
 #[derive(Clone)]
 pub struct Signer {
-    jobs: Sender<Job>,
+    jobs: SyncSender<Job>,
     wait: Duration,
+    awake: Arc<Mutex<Awake>>,
+}
+
+/// Whether the process has been running all the time. It may have been stopped, or the machine suspended; what came in
+/// meanwhile is as old as that, and nobody can tell how old.
+#[derive(Debug)]
+struct Awake {
+    /// When it was last seen running.
+    seen: Instant,
+    /// Until when what is read may have come in before that.
+    stale_until: Option<Instant>,
+}
+
+impl Awake {
+    /// It runs now. After a gap longer than anyone waits, whatever is read in the next moment may be too old.
+    fn note(&mut self, now: Instant, wait: Duration) -> bool {
+        if now.duration_since(self.seen) > wait.max(SHORTEST_STOP) {
+            self.stale_until = Some(now + AFTER_A_STOP);
+        }
+        self.seen = now;
+        self.stale_until.is_some_and(|until| now < until)
+    }
 }
 
 /// The signing thread is gone: something in it panicked, and the process is about to end.
@@ -40,13 +71,28 @@ impl Signer {
     /// # Errors
     /// The kernel gave no thread.
     pub fn start(vault: Arc<Vault>, wait: Duration, broken: watch::Sender<bool>) -> std::io::Result<Signer> {
-        let (jobs, waiting) = channel();
+        let (jobs, waiting) = sync_channel(MOST_WAITING);
         thread::Builder::new().name("signer".to_owned()).spawn(move || {
             let alarm = Alarm(broken);
             work(&vault, &waiting);
             drop(alarm);
         })?;
-        Ok(Signer { jobs, wait })
+        let awake = Arc::new(Mutex::new(Awake { seen: Instant::now(), stale_until: None }));
+        Ok(Signer { jobs, wait, awake })
+    }
+
+    /// Notes that the process runs, again and again, until it is aborted.
+    pub async fn watch_for_stops(self) {
+        let mut ticks = tokio::time::interval(SHORTEST_STOP / 4);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.is_just_back();
+        }
+    }
+
+    fn is_just_back(&self) -> bool {
+        self.awake.lock().note(Instant::now(), self.wait)
     }
 
     /// Judges and signs, one outcome for each ask. An ask whose row is not durable in time is refused; its row may
@@ -56,13 +102,26 @@ impl Signer {
     /// [`Gone`].
     pub async fn sign(&self, asked: Vec<Asked>) -> Result<Vec<Outcome>, Gone> {
         let count = asked.len();
+        if self.is_just_back() {
+            return Ok(unavailable(count));
+        }
         let (reply, outcomes) = oneshot::channel();
-        self.jobs.send(Job { asked, reply }).map_err(|_| Gone)?;
+        match self.jobs.try_send(Job { asked, reply }) {
+            Ok(()) => (),
+            Err(TrySendError::Full(_)) => return Ok(unavailable(count)),
+            Err(TrySendError::Disconnected(_)) => return Err(Gone),
+        }
         match tokio::time::timeout(self.wait, outcomes).await {
+            // An outcome that is there is taken before the time-out, however late both are.
+            Ok(_) if self.is_just_back() => Ok(unavailable(count)),
             Ok(outcomes) => outcomes.map_err(|_| Gone),
-            Err(_) => Ok((0..count).map(|_| Err(Refusal::Unavailable)).collect()),
+            Err(_) => Ok(unavailable(count)),
         }
     }
+}
+
+fn unavailable(count: usize) -> Vec<Outcome> {
+    (0..count).map(|_| Err(Refusal::Unavailable)).collect()
 }
 
 fn work(vault: &Vault, waiting: &Receiver<Job>) {

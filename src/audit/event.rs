@@ -1,6 +1,7 @@
 //! What a ledger row says. Never a secret, a header, a token, or text that a bot made up: a name stands in a row only
 //! when the vault knows it, and a request stands there as the endpoint that the recipe lists and as hashes.
 
+use crate::audit::attested::Attested;
 use crate::types::clock::Now;
 use crate::types::endpoint::{Effect, Endpoint, Grant};
 use crate::types::id::Id;
@@ -36,18 +37,30 @@ pub enum Event<'a> {
         failed_attempts: u32,
         /// Whether an older database than the anchor remembers was accepted.
         accepted_rollback: bool,
+        /// What would have been refused, in words: both versions, the database's and the anchor's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refusal: Option<String>,
         /// Whether the wall clock was accepted as it is.
         accepted_clock: bool,
     },
     /// The vault was locked.
     Lock {
-        /// Why: `asked` or `shutdown`.
+        /// Why: `asked`, `shutdown` or `audit_broken`.
         why: &'static str,
     },
     /// The password was changed.
     PasswordChange {
         /// The slot that carries it now.
         slot: u32,
+    },
+    /// The vault key was replaced. This row is the first that its audit key chained.
+    KeyRotation {
+        /// The new key's epoch.
+        epoch: u32,
+        /// The slot that wraps it.
+        slot: u32,
+        /// The slots that went with the old key.
+        removed_slots: &'a [u32],
     },
     /// A way to unlock was added or removed.
     Slot {
@@ -90,13 +103,26 @@ pub enum Event<'a> {
         /// The price.
         price: &'a str,
     },
-    /// An admin changed what may happen at all.
+    /// An admin, or the disk, changed what may happen at all.
     Mode {
         /// The mode from now on.
         mode: Mode,
         /// For this bot only; for everyone when absent.
         #[serde(skip_serializing_if = "Option::is_none")]
         bot: Option<&'a str>,
+        /// `disk` when no admin said so, but the disk has little space, or enough again. It is a mode of its own: the
+        /// strictest holds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<&'static str>,
+    },
+    /// The wall clock was believed again although it is not where it was.
+    Clock {
+        /// Where the boot clock says that it should be, RFC 3339 with milliseconds.
+        from: String,
+        /// Where it is.
+        to: String,
+        /// Why it was believed: `synchronised`.
+        why: &'static str,
     },
     /// A backup was made.
     Backup,
@@ -104,7 +130,25 @@ pub enum Event<'a> {
     Restore {
         /// The state version that was restored.
         state_version: u64,
+        /// Whether limits start with what the backup's own rows say. Otherwise they count as spent at first.
+        reset_limits: bool,
     },
+    /// The database was brought to another version of the schema.
+    Migrate {
+        /// The version it had.
+        from: u32,
+        /// The version it has.
+        to: u32,
+    },
+    /// The key that signs checkpoints was made, for a vault that had none.
+    SigningKey {
+        /// The public key, hexadecimal.
+        key: &'a str,
+    },
+    /// The rows before this one were signed.
+    Checkpoint(Box<Attested>),
+    /// Old rows were taken out.
+    Prune(Box<Attested>),
     /// Requests that were refused before an ask was known, added up over a minute.
     Refused {
         /// Who: `tcp` or `uid N`.
@@ -240,6 +284,9 @@ pub struct Used {
     /// What it counts for.
     #[serde(default)]
     pub counted: Option<Counted>,
+    /// Of a restore: whether limits start with what is in the ledger.
+    #[serde(default)]
+    pub reset_limits: bool,
 }
 
 impl Used {

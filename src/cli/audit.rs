@@ -1,12 +1,17 @@
-//! `audit`: the ledger, read and verified. Every row's text is shown as the chain covers it.
+//! `audit`: the ledger, read, verified and pruned. Every row's text is shown as the chain covers it.
+
+mod offline;
 
 use crate::cli::connect::{Admin, percent_encoded};
 use crate::cli::context::Context;
-use crate::cli::report::{Failure, Form, Reader, print, visible};
+use crate::cli::report::{Exit, Failure, Form, Reader, print, visible};
 use crate::types::clock::{Clock, SystemClock, UnixMs};
 use crate::types::duration::parse_seconds;
-use crate::wire::{AuditPage, AuditQuery, AuditRow, AuditVerified};
-use serde_json::{Map, Value};
+use crate::wire::audit::{
+    AuditCheckpoint, AuditKey, AuditPage, AuditPrune, AuditPruned, AuditQuery, AuditRow, AuditVerified,
+};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How often `tail -f` asks for new rows.
@@ -28,10 +33,25 @@ pub enum Command {
     },
     /// Show the newest rows that are about something
     List(List),
-    /// Check that no row was changed, taken out or put in
-    Verify,
-    /// Write every row as a line of JSON: {"seq", "head", "body"}
+    /// Check that no row was changed, taken out or put in: in the vault, or in an export without any vault
+    Verify {
+        /// An export to check; it needs no daemon
+        #[arg(value_name = "FILE", requires = "public_key")]
+        file: Option<PathBuf>,
+        /// The file with the vault's public key, as `audit public-key` prints it
+        #[arg(long, value_name = "FILE", requires = "file")]
+        public_key: Option<PathBuf>,
+    },
+    /// Write every row as a line of JSON: {"seq", "head", "body"}; the vault signs them first
     Export,
+    /// Take out old rows; limits and client ids need those of the last 7 days, so these stay
+    Prune {
+        /// Rows from before this time: 2026-01-02T03:04:05Z, or 30d for what is older than 30 days
+        #[arg(long, value_name = "TIME", value_parser = parse_since)]
+        before: Since,
+    },
+    /// Print the public key that checks the signatures in an export, as one line of 64 hex digits
+    PublicKey,
 }
 
 /// `audit list`
@@ -87,7 +107,8 @@ pub fn run(command: Command, context: &Context) -> Result<(), Failure> {
             let page = page(&admin, &list.query())?;
             context.report.data(&page.rows, |rows| rows.iter().map(line).collect())
         }
-        Command::Verify => {
+        Command::Verify { file: Some(file), public_key: Some(key) } => offline::run(&file, &key, context),
+        Command::Verify { .. } => {
             let verified: AuditVerified = admin.get("/v1/audit/verify")?;
             context.report.data(&verified, |verified| {
                 format!(
@@ -96,7 +117,12 @@ pub fn run(command: Command, context: &Context) -> Result<(), Failure> {
                 )
             })
         }
-        Command::Export => export(&admin),
+        Command::Export => export(&admin, context),
+        Command::Prune { before } => prune(before, &admin, context),
+        Command::PublicKey => {
+            let key: AuditKey = admin.get("/v1/audit/key")?;
+            context.report.data(&key, |key| format!("{}\n", key.key))
+        }
     }
 }
 
@@ -141,7 +167,32 @@ fn show(rows: &[AuditRow], context: &Context) -> Result<Reader, Failure> {
     print(text.as_bytes())
 }
 
-fn export(admin: &Admin) -> Result<(), Failure> {
+/// Takes out old rows, a request at a time, and says how far it is.
+fn prune(before: Since, admin: &Admin, context: &Context) -> Result<(), Failure> {
+    let request = AuditPrune { before: before.moment(SystemClock.now().wall).to_string() };
+    let mut rows = 0;
+    loop {
+        let pruned: AuditPruned = admin.post("/v1/audit/prune", &request)?;
+        rows += pruned.rows;
+        if pruned.is_done {
+            let all = AuditPruned { rows, ..pruned };
+            return context
+                .report
+                .data(&all, |all| format!("{} rows pruned, the first that is kept is {}\n", all.rows, all.first));
+        }
+        context.report.note(&format!("{rows} rows so far, the first that is left is {}", pruned.first));
+    }
+}
+
+fn export(admin: &Admin, context: &Context) -> Result<(), Failure> {
+    let signed: Result<AuditCheckpoint, _> = admin.post("/v1/audit/checkpoint", &json!({}));
+    if let Err(error) = signed {
+        let why = Failure::from(error);
+        if why.exit == Exit::Locked {
+            return Err(why);
+        }
+        context.report.warnings(&[format!("the newest rows are exported unsigned: {}", why.what)]);
+    }
     let mut after = Some(0);
     while after.is_some() {
         let page = page(admin, &AuditQuery { after, limit: Some(PAGE_ROWS), ..AuditQuery::default() })?;

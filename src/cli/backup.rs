@@ -1,22 +1,79 @@
 //! `backup`: a copy of the vault in a new file. It is sealed like the vault itself and opens with the same passwords.
+//! `backup verify` opens one, checks all of it and throws it away again; that needs no daemon.
 
 use crate::cli::context::Context;
 use crate::cli::file::PrivateFile;
 use crate::cli::report::{Failure, Form};
+use crate::cli::restore::why_not;
+use crate::cli::table::pairs;
+use crate::cli::unlock::With;
+use crate::crypto::random::generate_random;
+use crate::vault::restore;
+use crate::vault::unlock::SlotKey;
+use data_encoding::HEXLOWER;
 use serde_json::json;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `backup`
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
-    /// The new file; an existing one is never overwritten
-    pub file: PathBuf,
+    /// The new file; an existing one is never overwritten. A file named like a subcommand: ./verify
+    #[arg(required = true)]
+    pub file: Option<PathBuf>,
+    /// What else can be done with backups.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// `backup …`
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Open a backup and check all of it: every chunk, every record, every row of the ledger
+    Verify {
+        /// The backup
+        file: PathBuf,
+        /// What opens the backup: what opened the vault when it was made.
+        #[command(flatten)]
+        with: With,
+    },
+}
+
+/// Writes a backup, or verifies one.
+pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    match (args.command, args.file) {
+        (Some(Command::Verify { file, with }), _) => verify(&file, &with, context),
+        (None, Some(file)) => write(&file, context),
+        (None, None) => Err(Failure::usage("a backup needs a file", "name one that is not there yet")),
+    }
+}
+
+fn verify(file: &Path, with: &With, context: &Context) -> Result<(), Failure> {
+    let secret = with.read("Master password of the backup: ", context)?;
+    let key = SlotKey::parse(secret).map_err(|error| Failure::failed(error.to_string(), "try again"))?;
+    let random: [u8; 8] = generate_random().map_err(|error| Failure::failed(error.to_string(), "try again"))?;
+    let parent = context.env.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
+    let temporary = parent.join(format!("signvault-verify-{}", HEXLOWER.encode(&random)));
+    let report = restore::verify(&context.env.absolute(file), &key, &temporary).map_err(|error| why_not(&error))?;
+    context.report.data(&report, |report| {
+        let rows = (report.last_row + 1).saturating_sub(report.first_row);
+        pairs(&[
+            ("backup of", report.created.clone()),
+            ("state version", report.state_version.to_string()),
+            ("ledger rows", format!("{rows}, the last is {}", report.last_row)),
+            ("credentials", report.credentials.to_string()),
+            ("bots", report.bots.to_string()),
+            ("policies", report.policies.to_string()),
+            ("ways to unlock", report.slots.to_string()),
+            ("key epoch", report.epoch.to_string()),
+        ])
+    })
 }
 
 /// Writes the backup. A file that is not whole does not stay.
-pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
-    let path = context.env.absolute(&args.file);
+fn write(file: &Path, context: &Context) -> Result<(), Failure> {
+    let path = context.env.absolute(file);
     let mut file = PrivateFile::create(&path)?;
     let shows_progress = context.report.form == Form::Words && io::stderr().is_terminal();
     let progress = |bytes: u64| {

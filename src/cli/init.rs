@@ -9,7 +9,7 @@ use crate::crypto::recovery::RecoveryKey;
 use crate::secret::SecretBytes;
 use crate::store::file::Paths;
 use crate::types::clock::SystemClock;
-use crate::vault::init::{self, InitError};
+use crate::vault::init::{self, InitError, Made};
 use std::path::{Path, PathBuf};
 
 /// `init`
@@ -43,8 +43,12 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     // EXPOSE: the bytes of the password are what the vault is made with.
     let password = SecretBytes::new(password.expose().as_bytes().to_vec());
     let recovery = recovery_key(&args, &context.env.working_dir)?;
-    create(context, &password, recovery.key.as_ref(), cost)?;
+    let made = create(context, &password, recovery.key.as_ref(), cost)?;
     recovery.keep();
+    if let Some(kept) = made.kept_anchor {
+        let words = format!("The anchor of a vault that was here before is kept as {}.", kept.display());
+        context.report.note(&words);
+    }
     if source == Source::Terminal {
         context.report.note("The vault is made. Next: signvault serve, then signvault unlock.");
     }
@@ -111,11 +115,12 @@ fn create(
     password: &SecretBytes,
     recovery: Option<&RecoveryKey>,
     cost: Argon2Params,
-) -> Result<(), Failure> {
+) -> Result<Made, Failure> {
     let paths = Paths { state_dir: context.config.state_dir.clone(), anchor_dir: context.config.anchor_dir.clone() };
     init::create(&paths, password, recovery, cost, &SystemClock).map_err(|error| {
         let help = match &error {
             InitError::Exists => "unlock it, or name another place with --state-dir",
+            InitError::Held => "lock it first: signvault lock",
             InitError::Password => "several words make a password that is long and can be remembered",
             InitError::Machine(_) => "free some memory, or choose less with --kdf-memory-mib",
             InitError::Store(_) => "check that the directories are yours and have room",

@@ -57,6 +57,8 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
 
 fn words(modes: &Modes) -> String {
     let bots = modes.bots.iter().map(|(bot, mode)| (bot.as_str(), mode.to_string()));
-    let lines: Vec<(&str, String)> = [("everyone", modes.mode.to_string())].into_iter().chain(bots).collect();
+    // Shown only when it holds: a disk with space is no news.
+    let disk = (modes.disk != Mode::Normal).then(|| ("everyone, by the disk", modes.disk.to_string()));
+    let lines: Vec<_> = [("everyone", modes.mode.to_string())].into_iter().chain(disk).chain(bots).collect();
     pairs(&lines)
 }

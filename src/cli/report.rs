@@ -341,6 +341,7 @@ mod tests {
             rule: None,
             retry_after_ms: None,
             audit_seq: None,
+            applied: None,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::cli::table::pairs;
 use crate::cli::unlock::With;
 use crate::store::file::Paths;
 use crate::types::clock::SystemClock;
-use crate::vault::backup::{self, RestoreError, RestoreReport};
+use crate::vault::restore::{self, Accept, RestoreError, RestoreReport};
 use crate::vault::unlock::SlotKey;
 use serde_json::json;
 use std::path::PathBuf;
@@ -22,6 +22,9 @@ pub struct Args {
     /// Accept a backup that is older than the anchor remembers
     #[arg(long)]
     pub accept_rollback: bool,
+    /// Let limits start with what the backup says was used; say so only if nothing was signed since it was made
+    #[arg(long)]
+    pub reset_limits: bool,
 }
 
 /// Restores.
@@ -30,15 +33,23 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let key = SlotKey::parse(secret).map_err(|error| Failure::failed(error.to_string(), "try again"))?;
     let file = context.env.absolute(&args.file);
     let paths = Paths { state_dir: context.config.state_dir.clone(), anchor_dir: context.config.anchor_dir.clone() };
-    let restored =
-        backup::restore(&file, &paths, &key, args.accept_rollback, &SystemClock).map_err(|error| why_not(&error))?;
+    let accept = Accept { rollback: args.accept_rollback, reset_limits: args.reset_limits };
+    let restored = restore::restore(&file, &paths, &key, accept, &SystemClock).map_err(|error| why_not(&error))?;
+    if restored.limits_are_spent {
+        context.report.note(SPENT);
+    }
     let data = json!({
         "state_version": restored.state_version,
         "audit_sequence": restored.audit_sequence,
         "created": restored.created,
+        "limits_are_spent": restored.limits_are_spent,
     });
     context.report.data(&data, |_| words(&restored))
 }
+
+const SPENT: &str = "What was signed since the backup was made is unknown, so every limit of orders or notional counts as \
+spent for a minute, an hour or 24 hours from now. Reads, cancels, closes and orders that only reduce are signed meanwhile. \
+If nothing was signed since, restore again with --reset-limits.";
 
 fn words(restored: &RestoreReport) -> String {
     pairs(&[
@@ -48,7 +59,7 @@ fn words(restored: &RestoreReport) -> String {
     ])
 }
 
-fn why_not(error: &RestoreError) -> Failure {
+pub(super) fn why_not(error: &RestoreError) -> Failure {
     Failure::new(Exit::of_code(error.code()), error.code(), with_causes(error), error.help())
 }
 

@@ -27,6 +27,8 @@ fn words(status: &Status, paint: Paint) -> String {
         ("state version", known(status.state_version)),
         ("audit sequence", known(status.audit_sequence)),
         ("audit head", status.audit_head.clone().unwrap_or_default()),
+        ("rows verified", backlog(status)),
+        ("locked because", status.locked_because.clone().unwrap_or_default()),
         ("bots' address", status.listen.clone()),
         ("bots' socket", status.sign_socket.clone()),
         ("admin socket", status.admin_socket.clone()),
@@ -35,6 +37,14 @@ fn words(status: &Status, paint: Paint) -> String {
         ("degraded", status.degraded.join("; ")),
     ]);
     format!("{state}\n{lines}")
+}
+
+/// What of the ledger was verified so far, as long as that is not all.
+fn backlog(status: &Status) -> String {
+    match (status.audit_verified_from, status.audit_backlog) {
+        (Some(from), Some(left)) if left > 0 => format!("from {from} on; {left} older rows are being verified"),
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +63,9 @@ mod tests {
             state_version: None,
             audit_sequence: None,
             audit_head: None,
+            audit_verified_from: None,
+            audit_backlog: None,
+            locked_because: None,
             credentials: None,
             bots: None,
             mode: None,

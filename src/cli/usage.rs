@@ -133,6 +133,7 @@ lock
 status --json
 --json status
 password change --stdin
+password change --stdin --rotate-key
 slot list
 slot add password --stdin
 slot add recovery
@@ -164,9 +165,17 @@ sign POST /api/v5/trade/order --credential main --body-file b
 audit tail -n 5 -f
 audit list --bot b --credential c --since 24h --denied --limit 10
 audit verify
+audit verify e.jsonl --public-key k
 audit export
+audit prune --before 30d
+audit prune --before 2026-01-02T03:04:05Z --json
+audit public-key
 backup f
+backup ./verify
+backup verify f --stdin
+backup verify f --key-file k
 restore f --stdin --accept-rollback
+restore f --reset-limits
 recipe list
 recipe show okx
 recipe test v.jsonl --exchange okx
@@ -181,8 +190,8 @@ status --config c --state-dir s --anchor-dir a --run-dir r --log-format json";
 
     #[test]
     fn commands_of_other_versions_are_unknown() {
-        let lines = "audit prune --before x|audit public-key
-explain x|doctor|password change --rotate-key|restore f --reset-limits|audit verify f|verify f|sign";
+        let lines = "audit prune|audit prune --before x|audit verify --public-key k
+explain x|doctor|audit verify f|verify f|backup|backup verify|backup f verify g|sign";
         for line in lines.split(['|', '\n']) {
             let failure = parsed(&format!("signvault {line}")).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{line}");

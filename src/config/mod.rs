@@ -12,10 +12,16 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// The configuration file for the whole machine.
 const SYSTEM_FILE: &str = "/etc/signvault/signvault.toml";
+
+const MAX_WAIT: &str = "audit.max_wait_ms is 100 to 60000";
+const LOW_SPACE: &str = "audit.low_space_mib is 0 to 1048576";
+const LOG_HEAD_ROWS: &str = "audit.log_head_rows is 1 to 1000000000";
+const LOG_HEAD_MINUTES: &str = "audit.log_head_minutes is 1 to 10080";
 
 /// What the process was started with: the environment, the working directory, and whether the user is root.
 ///
@@ -99,6 +105,14 @@ pub struct Config {
     pub admin_uids: Vec<u32>,
     /// What an acknowledged ledger row survives.
     pub durability: Durability,
+    /// How long anyone waits for the disk, in milliseconds: 100 to 60 000.
+    pub max_wait_ms: u32,
+    /// With less free space than this, in MiB, everyone may only read and cancel; 0 switches that off.
+    pub low_space_mib: u64,
+    /// The ledger's head is logged at least every so many rows.
+    pub log_head_rows: u64,
+    /// The ledger's head is logged at least every so many minutes, if there were rows.
+    pub log_head_minutes: u64,
     /// Connections of bots open at once: 1 to 4096.
     pub max_connections: u32,
     /// The least severe level that is logged.
@@ -139,6 +153,9 @@ pub enum ConfigError {
     /// Out of range.
     #[error("max_connections is 1 to 4096")]
     MaxConnections,
+    /// Out of range.
+    #[error("{0}")]
+    OutOfRange(&'static str),
 }
 
 impl ConfigError {
@@ -151,7 +168,7 @@ impl ConfigError {
             ConfigError::NoHome => "name the directories with --state-dir and --run-dir",
             ConfigError::NotLoopback => "use 127.0.0.1 or [::1]; bots elsewhere need a tunnel that you trust",
             ConfigError::AllowedHost => "write it as in a Host header, for example vault.test:8731",
-            ConfigError::MaxConnections => "choose a number in that range",
+            ConfigError::MaxConnections | ConfigError::OutOfRange(_) => "choose a number in that range",
         }
     }
 }
@@ -183,6 +200,10 @@ impl Config {
             state_dir,
             admin_uids: said.admin.uids.unwrap_or_default(),
             durability: said.audit.durability.unwrap_or_default(),
+            max_wait_ms: within(said.audit.max_wait_ms.unwrap_or(2000), 100..=60_000, MAX_WAIT)?,
+            low_space_mib: within(said.audit.low_space_mib.unwrap_or(256), 0..=1_048_576, LOW_SPACE)?,
+            log_head_rows: within(said.audit.log_head_rows.unwrap_or(10_000), 1..=1_000_000_000, LOG_HEAD_ROWS)?,
+            log_head_minutes: within(said.audit.log_head_minutes.unwrap_or(10), 1..=10_080, LOG_HEAD_MINUTES)?,
             max_connections: connections(said.http.max_connections.unwrap_or(256))?,
             log_level: said.log.level.unwrap_or_default(),
             log_format: said.log.format.unwrap_or_default(),
@@ -199,9 +220,19 @@ fn over(first: File, second: File) -> File {
         anchor_dir: first.anchor_dir.or(second.anchor_dir),
         run_dir: first.run_dir.or(second.run_dir),
         admin: raw::Admin { uids: first.admin.uids.or(second.admin.uids) },
-        audit: raw::Audit { durability: first.audit.durability.or(second.audit.durability) },
+        audit: audit_over(first.audit, second.audit),
         http: raw::Http { max_connections: first.http.max_connections.or(second.http.max_connections) },
         log: raw::Log { level: first.log.level.or(second.log.level), format: first.log.format.or(second.log.format) },
+    }
+}
+
+fn audit_over(first: raw::Audit, second: raw::Audit) -> raw::Audit {
+    raw::Audit {
+        durability: first.durability.or(second.durability),
+        max_wait_ms: first.max_wait_ms.or(second.max_wait_ms),
+        low_space_mib: first.low_space_mib.or(second.low_space_mib),
+        log_head_rows: first.log_head_rows.or(second.log_head_rows),
+        log_head_minutes: first.log_head_minutes.or(second.log_head_minutes),
     }
 }
 
@@ -226,10 +257,14 @@ fn variables_said(env: &Env) -> Result<File, ConfigError> {
         anchor_dir: path("SIGNVAULT_ANCHOR_DIR"),
         run_dir: path("SIGNVAULT_RUN_DIR"),
         admin: raw::Admin { uids: parsed(env, "SIGNVAULT_ADMIN_UIDS", "numbers with commas between them", listed)? },
-        audit: raw::Audit { durability: parsed(env, "SIGNVAULT_AUDIT_DURABILITY", "full or process", word)? },
-        http: raw::Http {
-            max_connections: parsed(env, "SIGNVAULT_MAX_CONNECTIONS", "a number", |text| text.parse().ok())?,
+        audit: raw::Audit {
+            durability: parsed(env, "SIGNVAULT_AUDIT_DURABILITY", "full or process", word)?,
+            max_wait_ms: number(env, "SIGNVAULT_AUDIT_MAX_WAIT_MS")?,
+            low_space_mib: number(env, "SIGNVAULT_AUDIT_LOW_SPACE_MIB")?,
+            log_head_rows: number(env, "SIGNVAULT_AUDIT_LOG_HEAD_ROWS")?,
+            log_head_minutes: number(env, "SIGNVAULT_AUDIT_LOG_HEAD_MINUTES")?,
         },
+        http: raw::Http { max_connections: number(env, "SIGNVAULT_MAX_CONNECTIONS")? },
         log: raw::Log {
             level: parsed(env, "SIGNVAULT_LOG_LEVEL", "error, warn, info, debug or trace", word)?,
             format: parsed(env, "SIGNVAULT_LOG_FORMAT", "text or json", word)?,
@@ -245,6 +280,10 @@ fn parsed<T>(
 ) -> Result<Option<T>, ConfigError> {
     let value = env.text(name).map(|text| parse(text).ok_or(ConfigError::Variable { name, expected }));
     value.transpose()
+}
+
+fn number<T: std::str::FromStr>(env: &Env, name: &'static str) -> Result<Option<T>, ConfigError> {
+    parsed(env, name, "a number", |text| text.parse().ok())
 }
 
 fn listed<T: std::str::FromStr>(text: &str) -> Option<Vec<T>> {
@@ -317,6 +356,10 @@ fn host(name: String) -> Result<String, ConfigError> {
 
 fn connections(number: u32) -> Result<u32, ConfigError> {
     if (1..=4096).contains(&number) { Ok(number) } else { Err(ConfigError::MaxConnections) }
+}
+
+fn within<T: PartialOrd>(number: T, range: RangeInclusive<T>, told: &'static str) -> Result<T, ConfigError> {
+    if range.contains(&number) { Ok(number) } else { Err(ConfigError::OutOfRange(told)) }
 }
 
 #[cfg(test)]

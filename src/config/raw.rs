@@ -47,6 +47,15 @@ pub struct Admin {
 pub struct Audit {
     /// What an acknowledged row survives. Default `full`.
     pub durability: Option<Durability>,
+    /// How long anyone waits for the disk, in milliseconds: 100 to 60 000. Default 2000.
+    pub max_wait_ms: Option<u32>,
+    /// With less free space than this, in MiB, everyone may only read and cancel: up to 1 048 576; 0 switches that off.
+    /// Default 256.
+    pub low_space_mib: Option<u64>,
+    /// The ledger's head is logged at least every so many rows: 1 to 1 000 000 000. Default 10 000.
+    pub log_head_rows: Option<u64>,
+    /// The ledger's head is logged at least every so many minutes, if there were rows: 1 to 10 080. Default 10.
+    pub log_head_minutes: Option<u64>,
 }
 
 /// What an acknowledged ledger row survives.
@@ -168,7 +177,14 @@ mod tests {
         let file = File::parse(&switched_on.collect::<Vec<_>>().join("\n")).unwrap();
         assert_eq!(file.listen, Some("127.0.0.1:8731".parse().unwrap()));
         assert_eq!(file.http.max_connections, Some(256));
-        assert_eq!(file.audit.durability, Some(Durability::Full));
+        let audit = Audit {
+            durability: Some(Durability::Full),
+            max_wait_ms: Some(2000),
+            low_space_mib: Some(256),
+            log_head_rows: Some(10_000),
+            log_head_minutes: Some(10),
+        };
+        assert_eq!(file.audit, audit);
         assert_eq!(file.log, Log { level: Some(LogLevel::Info), format: Some(LogFormat::Text) });
     }
 

@@ -127,6 +127,10 @@ fn every_variable_counts_and_a_wrong_one_is_named_without_its_value() {
         ("SIGNVAULT_ALLOWED_HOSTS", "vault.test:8731, a"),
         ("SIGNVAULT_ADMIN_UIDS", "7,8"),
         ("SIGNVAULT_AUDIT_DURABILITY", "process"),
+        ("SIGNVAULT_AUDIT_MAX_WAIT_MS", "100"),
+        ("SIGNVAULT_AUDIT_LOW_SPACE_MIB", "0"),
+        ("SIGNVAULT_AUDIT_LOG_HEAD_ROWS", "1"),
+        ("SIGNVAULT_AUDIT_LOG_HEAD_MINUTES", "2"),
         ("SIGNVAULT_MAX_CONNECTIONS", "9"),
         ("SIGNVAULT_LOG_LEVEL", "debug"),
         ("SIGNVAULT_LOG_FORMAT", "json"),
@@ -136,6 +140,8 @@ fn every_variable_counts_and_a_wrong_one_is_named_without_its_value() {
     let config = Config::load(&Flags::default(), &variables).unwrap();
     assert_eq!((config.allowed_hosts.len(), config.admin_uids), (2, vec![7, 8]));
     assert_eq!((config.durability, config.max_connections), (Durability::Process, 9));
+    assert_eq!((config.max_wait_ms, config.low_space_mib), (100, 0));
+    assert_eq!((config.log_head_rows, config.log_head_minutes), (1, 2));
     assert_eq!((config.log_level.as_str(), config.log_format), ("debug", LogFormat::Json));
     assert_eq!((config.run_dir, config.anchor_dir), ("/r".into(), "/a".into()));
 
@@ -150,6 +156,14 @@ fn numbers_and_names_out_of_range_are_refused() {
         Config::load(&Flags { config: Some(path), ..Flags::default() }, &user(&[]))
     };
     assert!(matches!(load("[http]\nmax_connections = 0"), Err(ConfigError::MaxConnections)));
+    let beyond = ["max_wait_ms = 99", "max_wait_ms = 60001", "low_space_mib = 1048577", "log_head_rows = 0"];
+    for key in beyond.into_iter().chain(["log_head_minutes = 0", "log_head_minutes = 10081"]) {
+        let name = key.split(' ').next().unwrap();
+        let error = load(&format!("[audit]\n{key}")).unwrap_err();
+        assert!(matches!(&error, ConfigError::OutOfRange(told) if told.contains(name)), "{key}: {error}");
+    }
+    let least = load("[audit]\nmax_wait_ms = 100\nlow_space_mib = 0\nlog_head_rows = 1").unwrap();
+    assert_eq!((least.max_wait_ms, least.low_space_mib, least.log_head_rows), (100, 0, 1));
     for host in ["*", "", "http://vault", "Vault", "a b"] {
         assert!(matches!(load(&format!("allowed_hosts = [\"{host}\"]")), Err(ConfigError::AllowedHost)), "{host}");
     }

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn gcm_alone_opens_one_ciphertext_under_many_keys() {
+    fn t17_gcm_alone_opens_one_ciphertext_under_many_keys() {
         for MultiKey { keys, nonce, aad, ct_tag } in MultiKey::load_both() {
             let nonce = hex(&nonce).try_into().unwrap();
             for key in &keys {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_commitment_refuses_a_ciphertext_that_gcm_would_open() {
+    fn t17_the_commitment_refuses_a_ciphertext_that_gcm_would_open() {
         for MultiKey { keys, nonce, aad, ct_tag } in MultiKey::load_both() {
             let with_key = |key: &str, commitment: u8| {
                 let parts = [hex(key), hex(&nonce), vec![commitment; 32]].concat();

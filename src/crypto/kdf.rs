@@ -2,7 +2,9 @@
 
 use argon2::{Algorithm, Argon2, AssociatedData, ParamsBuilder, Version};
 use hkdf::Hkdf;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use sha2::Sha256;
+use std::num::NonZeroUsize;
 use zeroize::Zeroizing;
 
 /// Least memory for a password hash in KiB: 64 MiB, the second recommended choice of RFC 9106, section 4.
@@ -35,7 +37,7 @@ pub enum KdfError {
     /// The cost is outside the bounds; nothing was hashed and no memory was taken.
     #[error("password hash cost out of bounds")]
     OutOfBounds,
-    /// The machine does not have the memory that the hash needs.
+    /// The machine does not have the memory, or the threads, that the hash needs.
     #[error("not enough memory for the password hash")]
     OutOfMemory,
 }
@@ -93,8 +95,17 @@ pub fn derive_kek(
     let argon2 = context(associated_data, params).map_err(|_| KdfError::OutOfBounds)?;
     let mut kek = Zeroizing::new([0; 64]);
     // Allocates fallibly. No other error is left: lengths are fixed and the cost is within bounds.
-    argon2.hash_password_into(password, salt, kek.as_mut()).map_err(|_| KdfError::OutOfMemory)?;
+    let hash = || argon2.hash_password_into(password, salt, kek.as_mut());
+    threads(params)?.install(hash).map_err(|_| KdfError::OutOfMemory)?;
     Ok(kek)
+}
+
+/// Threads for one hash. The pool that rayon keeps for everyone would panic where threads can't be had, and again at every
+/// later hash; and its threads would go on living, with what the hash left on their stacks.
+fn threads(params: &Argon2Params) -> Result<ThreadPool, KdfError> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let pool = ThreadPoolBuilder::new().num_threads(cores.min(params.lanes.into())).build();
+    pool.map_err(|_| KdfError::OutOfMemory)
 }
 
 fn context(associated_data: &[u8; 32], params: &Argon2Params) -> argon2::Result<Argon2<'static>> {

@@ -117,10 +117,38 @@ pub struct RecordKeys {
 pub struct LedgerKeys {
     /// The key of [`Subkey::State`].
     pub state: Kept,
-    /// The key of [`Subkey::Audit`].
-    pub audit: Kept,
+    /// The key of [`Subkey::Audit`]. It stays on as a [`RetiredKey`] when a new vault key takes its place.
+    pub audit: Arc<Kept>,
     /// The key of [`Subkey::Anchor`].
     pub anchor: Kept,
+    /// The keys that chained older rows, the oldest first.
+    pub retired: Vec<RetiredKey>,
+}
+
+/// The audit key of an earlier epoch. It only verifies.
+#[derive(Clone, Debug)]
+pub struct RetiredKey {
+    /// The first row that it chained.
+    pub first: u64,
+    /// The last row that it chained.
+    pub last: u64,
+    /// The key.
+    pub key: Arc<Kept>,
+}
+
+impl LedgerKeys {
+    /// The key that chains a row: the present one, or the one that was in use when the row was written.
+    // EXPOSE: to the chain.
+    pub fn audit_key(&self, seq: u64) -> &[u8; 32] {
+        let retired = self.retired.iter().find(|retired| seq <= retired.last);
+        retired.map_or(&self.audit, |retired| &retired.key).expose()
+    }
+
+    /// The present audit key as one that retires after the row `last`.
+    pub fn retiring(&self, last: u64) -> RetiredKey {
+        let first = self.retired.last().map_or(1, |before| before.last + 1);
+        RetiredKey { first, last, key: Arc::clone(&self.audit) }
+    }
 }
 
 impl RecordKeys {
@@ -169,7 +197,8 @@ fn derive_all(
     // EXPOSE: each subkey comes from the vault key, and goes from the derivation into protected memory.
     let keep = |subkey| arena.keep(&mut derive_subkey(&vault_id, key.expose(), subkey, epoch));
     let [record, hedge, backup] = [keep(Subkey::Record)?, keep(Subkey::Hedge)?, keep(Subkey::Backup)?];
-    let ledger = LedgerKeys { state: keep(Subkey::State)?, audit: keep(Subkey::Audit)?, anchor: keep(Subkey::Anchor)? };
+    let [state, audit, anchor] = [keep(Subkey::State)?, keep(Subkey::Audit)?, keep(Subkey::Anchor)?];
+    let ledger = LedgerKeys { state, audit: Arc::new(audit), anchor, retired: Vec::new() };
     let vault_key = key.into_kept(arena)?;
     Ok((ledger, RecordKeys { vault_id, epoch, vault_key, record, hedge, backup }))
 }

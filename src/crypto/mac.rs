@@ -12,12 +12,17 @@ use crate::types::id::Id;
 pub fn enc(items: &[&[u8]]) -> Vec<u8> {
     // Reserved in full: a buffer that grew would leave copies of secret items behind.
     let mut bytes = Vec::with_capacity(items.iter().map(|item| 4 + item.len()).sum());
+    enc_into(&mut bytes, items);
+    bytes
+}
+
+/// [`enc`] behind what is in the buffer already. For items that are no secret: the buffer may move.
+pub fn enc_into(bytes: &mut Vec<u8>, items: &[&[u8]]) {
     for item in items {
         let length = u32::try_from(item.len()).expect("items are ids, headers, rows and bodies, all far below 4 GiB");
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(item);
     }
-    bytes
 }
 
 /// The items of an encoding, or `None` for bytes that [`enc`] would not write.

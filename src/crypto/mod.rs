@@ -27,6 +27,7 @@
 
 mod aead;
 pub mod backup;
+pub mod ed25519;
 pub mod kdf;
 pub mod keys;
 pub mod mac;

@@ -60,11 +60,26 @@ pub enum RecordError {
 
 /// Seals a record's JSON.
 pub fn seal(keys: &RecordKeys, identity: &RecordIdentity, json: &[u8]) -> Result<SealedRecord, RecordError> {
+    seal_with(keys, identity, json, &generate_random()?)
+}
+
+/// Seals a record's JSON, with random numbers only if the kernel has some: for what takes away, and must not fail for want
+/// of them. Without any the salt still depends on the identity, its version and the plaintext, so a nonce is repeated for
+/// the very same record alone.
+pub fn seal_hedged(keys: &RecordKeys, identity: &RecordIdentity, json: &[u8]) -> Result<SealedRecord, RecordError> {
+    seal_with(keys, identity, json, &generate_random().unwrap_or_default())
+}
+
+fn seal_with(
+    keys: &RecordKeys,
+    identity: &RecordIdentity,
+    json: &[u8],
+    random: &[u8; 32],
+) -> Result<SealedRecord, RecordError> {
     if (&identity.vault_id, identity.epoch) != (keys.vault_id(), keys.epoch()) {
         return Err(RecordError::OtherKeys);
     }
-    let random = generate_random()?;
-    let sealed = seal_plaintext(keys, identity, &pad(identity, json), &random);
+    let sealed = seal_plaintext(keys, identity, &pad(identity, json), random);
     scrub_stack();
     Ok(sealed)
 }

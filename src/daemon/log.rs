@@ -2,10 +2,13 @@
 //! secrets, tokens, headers, bodies, paths with queries, passwords, and the text of anyone's input.
 
 use crate::config::raw::{LogFormat, LogLevel};
+use std::panic;
+use std::thread;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Starts logging. A second call in one process changes nothing.
+/// Starts logging. A second call in one process changes nothing. From here on a panic is a line that says where, never
+/// with what words: those may be made of anything that was in scope.
 pub fn start(level: LogLevel, format: LogFormat) {
     let filter = EnvFilter::default().add_directive(filter(level).into());
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
@@ -14,6 +17,10 @@ pub fn start(level: LogLevel, format: LogFormat) {
         LogFormat::Text => lines.with_ansi(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
+    panic::set_hook(Box::new(|panicked| {
+        let at = panicked.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(at, thread = thread::current().name().unwrap_or_default(), "a panic");
+    }));
 }
 
 fn filter(level: LogLevel) -> LevelFilter {

@@ -1,6 +1,7 @@
 //! The process: harden → files → vault → listen → serve → drain → lock. This is the one place where everything is put
 //! together; nothing here decides anything.
 
+pub mod clock;
 pub mod drain;
 pub mod harden;
 pub mod listen;
@@ -24,10 +25,10 @@ use crate::recipe::{self, Recipe};
 use crate::secret::{Arena, ArenaError, SecretBytes};
 use crate::store::file::{self, Paths};
 use crate::store::{Durability, StoreError};
-use crate::types::clock::SystemClock;
+use crate::types::clock::Clock;
 use crate::vault::lock::Why;
 use crate::vault::unlock::{Accept, SlotKey, UnlockError};
-use crate::vault::{Setup, Vault};
+use crate::vault::{Care, Setup, Vault};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -36,10 +37,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-/// How long a bot waits for its ledger row at most.
-const LEDGER_WAIT: Duration = Duration::from_secs(2);
+/// Admin's actions that may wait for the disk or hash at the same time.
+const ORDINARY_ACTIONS: usize = 8;
+/// Threads for them, and for the rows of actions that hold already: those wait briefly, all but one.
+const HELPERS: usize = 2 * ORDINARY_ACTIONS;
+/// File descriptors that bots leave alone: the daemon's own files and sockets, and its admin's connections.
+const KEPT_DESCRIPTORS: u64 = 32;
 /// The longest body of an admin's request: a policy with room to spare.
 const ADMIN_BODY_BYTES: usize = 256 * 1024;
 
@@ -91,11 +96,11 @@ impl DaemonError {
     }
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon by this clock until it is told to stop.
 ///
 /// # Errors
 /// [`DaemonError`]. Whatever happened, the vault is locked when this returns.
-pub fn run(config: Config, password: Option<SecretBytes>) -> Result<(), DaemonError> {
+pub fn run(config: Config, password: Option<SecretBytes>, clock: Arc<dyn Clock>) -> Result<(), DaemonError> {
     let mut degraded = harden::harden();
     log::start(config.log_level, config.log_format);
     let paths = Paths { state_dir: config.state_dir.clone(), anchor_dir: config.anchor_dir.clone() };
@@ -106,7 +111,8 @@ pub fn run(config: Config, password: Option<SecretBytes>) -> Result<(), DaemonEr
     let vault = Arc::new(Vault::new(Setup {
         paths,
         durability: durability(&config),
-        clock: Arc::new(SystemClock),
+        care: config.care(),
+        clock,
         arena,
         recipes: recipes()?,
     }));
@@ -114,20 +120,49 @@ pub fn run(config: Config, password: Option<SecretBytes>) -> Result<(), DaemonEr
         vault.unlock(&SlotKey { kind: SlotKind::Password, secret }, Accept::default())?;
     }
     // One thread serves every connection; waiting for disks and hashes has threads of its own.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build();
-    let served = runtime.map_err(DaemonError::Runtime)?.block_on(serve(&config, &vault, degraded));
-    let locked = vault.lock(Why::Shutdown);
-    if locked.is_err() {
-        tracing::error!("the vault is locked, but the ledger row about it could not be written");
-    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS).build();
+    let runtime = runtime.map_err(DaemonError::Runtime)?;
+    let served = runtime.block_on(serve(&config, &vault, degraded));
+    // A helper that a disk hangs on to is left behind.
+    runtime.shutdown_timeout(config.max_wait());
+    lock_at_the_end(vault, config.max_wait());
     tracing::info!("stopped");
     served
+}
+
+/// Locks. A disk that hangs gets some more time for the row about it, and does not keep the process from ending.
+fn lock_at_the_end(vault: Arc<Vault>, max_wait: Duration) {
+    // Memory first: this waits for nobody.
+    let Some(ledger) = vault.begin_to_lock(Why::Shutdown) else { return };
+    let (tell, told) = std::sync::mpsc::channel();
+    let closing = std::thread::Builder::new().name("closing".to_owned()).spawn(move || {
+        // Nobody listens any more when it took too long.
+        let _ = tell.send(vault.finish_lock(&ledger).is_ok());
+    });
+    if closing.is_err() || !told.recv_timeout(4 * max_wait).unwrap_or(false) {
+        tracing::error!("the vault is locked, but the ledger row about it could not be written");
+    }
 }
 
 fn durability(config: &Config) -> Durability {
     match config.durability {
         raw::Durability::Full => Durability::Full,
         raw::Durability::Process => Durability::Process,
+    }
+}
+
+impl Config {
+    fn max_wait(&self) -> Duration {
+        Duration::from_millis(self.max_wait_ms.into())
+    }
+
+    fn care(&self) -> Care {
+        Care {
+            max_wait: self.max_wait(),
+            low_space_bytes: self.low_space_mib * 1024 * 1024,
+            log_head_rows: self.log_head_rows,
+            log_head_ms: self.log_head_minutes * 60_000,
+        }
     }
 }
 
@@ -146,15 +181,17 @@ async fn serve(config: &Config, vault: &Arc<Vault>, degraded: Vec<String>) -> Re
     let (stop, stopping) = watch::channel(false);
     let (broken, mut is_broken) = watch::channel(false);
     let sockets = Sockets::bind(config)?;
-    let signer = Signer::start(Arc::clone(vault), LEDGER_WAIT, broken).map_err(DaemonError::Runtime)?;
+    let signer = Signer::start(Arc::clone(vault), config.max_wait(), broken).map_err(DaemonError::Runtime)?;
     let counts = Arc::new(RefusalCounts::default());
     let about = Arc::new(about(config, vault, sockets.address, degraded));
-    let app = App { vault: Arc::clone(vault), signer, counts: Arc::clone(&counts), about };
+    let (ordinary, max_wait) = (Arc::new(Semaphore::new(ORDINARY_ACTIONS)), config.max_wait());
+    let app = App { vault: Arc::clone(vault), signer, counts: Arc::clone(&counts), about, ordinary, max_wait };
     announce(&app);
     let mut serving = tokio::task::JoinSet::new();
     for (listener, interface) in sockets.interfaces(config, &app) {
         serving.spawn(listen::serve(listener, interface, stopping.clone()));
     }
+    let watching = tokio::spawn(app.signer.clone().watch_for_stops());
     let tending = tokio::spawn(tend::tend(Arc::clone(vault), Arc::clone(&counts)));
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(()),
@@ -169,7 +206,9 @@ async fn serve(config: &Config, vault: &Arc<Vault>, degraded: Vec<String>) -> Re
         }
     }
     tending.abort();
-    tend::note_refusals(vault, &counts).await;
+    watching.abort();
+    // Not known of a disk that hangs.
+    let _ = tokio::time::timeout(config.max_wait(), tend::note_refusals(vault, &counts)).await;
     ended
 }
 
@@ -194,7 +233,7 @@ impl Sockets {
     }
 
     fn interfaces(self, config: &Config, app: &App) -> [(Listener, Arc<Interface>); 3] {
-        let most = config.max_connections as usize;
+        let most = most_connections(config);
         let limits = Limits { connections: most, connections_per_peer: most, ..Limits::default() };
         // The kernel tells users of a socket apart, so none of them may take every place; over TCP it does not.
         let shared = Limits { connections_per_peer: (most / 2).max(1), ..limits.clone() };
@@ -207,6 +246,14 @@ impl Sockets {
             (self.admin, interface(admin_routes(app.clone()), Rules::unix(&admin_limits), admin_limits)),
         ]
     }
+}
+
+/// As many connections for each of the bots' interfaces as were configured, or as leave enough files to the rest: a crowd
+/// on one must not shut out the bots on the other, the admin or the database.
+fn most_connections(config: &Config) -> usize {
+    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let for_each = usize::try_from(open_files.saturating_sub(KEPT_DESCRIPTORS) / 2).unwrap_or(usize::MAX);
+    (config.max_connections as usize).min(for_each.max(1))
 }
 
 /// Makes the run directory with mode 0755: bots must reach their socket in it.

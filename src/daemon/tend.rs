@@ -1,31 +1,46 @@
-//! Work that belongs to no request: the anchor every second, a row about refused requests every minute.
+//! Work that belongs to no request: the ledger, its anchor and its space every second, a row about refused requests
+//! every minute.
 
 use crate::api::tally::RefusalCounts;
 use crate::vault::Vault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Ticks, seconds, between rows about refused requests.
 const TICKS_PER_NOTE: u64 = 60;
 
-/// Runs until it is aborted.
+/// Runs until it is aborted. Work that a disk hangs on to is waited for; the ticks go on, and notice that it hangs.
 pub async fn tend(vault: Arc<Vault>, counts: Arc<RefusalCounts>) {
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut working, mut is_note_due) = (None::<JoinHandle<()>>, false);
+    let mut disk_work = None;
     for tick in 1_u64.. {
         ticks.tick().await;
-        let tended = tokio::task::spawn_blocking({
-            let vault = Arc::clone(&vault);
-            move || vault.tend()
-        });
-        if let Ok(Err(error)) = tended.await {
-            tracing::error!(%error, "the anchor could not be brought up to date");
+        let before = std::mem::replace(&mut disk_work, vault.disk_work());
+        if disk_work.is_some() && disk_work == before {
+            vault.note_late();
         }
-        if tick.is_multiple_of(TICKS_PER_NOTE) {
-            note_refusals(&vault, &counts).await;
+        is_note_due |= tick.is_multiple_of(TICKS_PER_NOTE);
+        if working.as_ref().is_none_or(JoinHandle::is_finished) {
+            let note = std::mem::take(&mut is_note_due);
+            working = Some(tokio::spawn(tend_once(Arc::clone(&vault), Arc::clone(&counts), note)));
         }
+    }
+}
+
+async fn tend_once(vault: Arc<Vault>, counts: Arc<RefusalCounts>, note: bool) {
+    let tended = tokio::task::spawn_blocking({
+        let vault = Arc::clone(&vault);
+        move || vault.tend()
+    });
+    // What failed says so itself.
+    let _ = tended.await;
+    if note {
+        note_refusals(&vault, &counts).await;
     }
 }
 

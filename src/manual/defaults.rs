@@ -8,6 +8,9 @@
 //! | `anchor_dir` | the state directory with `-anchor` added | another directory at least; another disk is better and can't be guessed |
 //! | `admin.uids` | none | root and the daemon's own user can take the files anyway; nobody else should be able to by default |
 //! | `audit.durability` | `full` | a row that power loss can take back is no proof of a signature. `process` is there for those who measured that they need it |
+//! | `audit.max_wait_ms` | 2000 | an order that waited longer is an order at another price; a disk that takes longer for one sync hangs |
+//! | `audit.low_space_mib` | 256 | hours of rows, and time for a person to make room. An order whose follow-up can't be signed is worse than none, so it ends with what makes risk smaller |
+//! | `audit.log_head_rows`, `audit.log_head_minutes` | 10 000, 10 | few lines, and at most ten minutes that a witness of the log can't attest |
 //! | `http.max_connections` | 256 | far more bots than one machine runs, far below the usual 1024 open files |
 //! | `log.level` | `info` | a line for each change of state and none for a signature: that is what the ledger is for |
 //!
@@ -41,12 +44,30 @@
 //! | head, body, idle | 5, 10, 60 s | clients on one machine need milliseconds; idle connections are kept for the next order |
 //! | write without progress | 10 s | who does not read is not waited for |
 //! | batch | 20 | what exchanges take in one request |
-//! | wait for the ledger | 2 s | an order that waited longer is an order at another price |
+//! | wait for the row of a lock, a revocation or a mode | 0.5 s | it holds already; whoever pressed the brake is told so within a second |
+//! | ordinary admin actions at once | 8 | more would only wait for each other; what must not wait takes no place |
 //!
 //! # The ledger
 //! An anchor every 256 rows or every second: the most that can be cut off unseen, at a cost that does not show. The log of
 //! SQLite is folded in between requests from 4 MiB on and cut from 32 MiB on, so that no request pays for it.
+//! 16 MiB are held back for a full disk: thousands of cancels, and little on any disk. They are given up when a write finds
+//! the disk full, and stay through locks and restarts otherwise.
+//!
+//! A checkpoint every 16 384 rows: verifying so many takes about a twentieth of a second, which nobody notices in an unlock,
+//! and a signature for each is no load. Once a day, so that an export of a quiet vault is signed too. Pruning stops seven days
+//! ago: that is how long client ids are remembered, and no limit looks back further.
 //!
 //! # The clock
 //! Five seconds of tolerance: exchanges take thirty, and a synchronised clock is off by milliseconds. Ten seconds of being
-//! right before signing goes on: a clock that is being set is often set more than once.
+//! right before signing goes on: a clock that is being set is often set more than once. Where a time server keeps the
+//! clock (`adjtimex` without `STA_UNSYNC`), the kernel is asked once a second: a clock that jumped is believed as soon as
+//! the kernel calls it synchronised, with a `clock` row in the ledger, and what limits counted in the time that it was
+//! ahead counts as now.
+//!
+//! The highest wall time that the vault remembers follows the wall clock only while the kernel calls it synchronised, so
+//! a clock that ran ahead once, as after a dead battery, leaves no mark. On a machine whose kernel never says so (many
+//! virtual machines get their time from outside without its knowledge; a seccomp filter may forbid to ask) it follows the
+//! boot clock while the vault is unlocked. There a jump under an unlocked vault stops signing as everywhere, and heals
+//! when the clock is back or with `unlock --accept-clock`; and an unlock notices a clock that is behind that time. What it
+//! cannot notice there is a clock that was set back while the vault was locked by less than it had been locked in all, and
+//! nowhere a clock that was set ahead then: there is nothing that it could be compared with.

@@ -20,16 +20,23 @@
 //! |---|---|
 //! | state directory `vault.db`, with `vault.db-wal` while open or after a crash | the database |
 //! | state directory `attempts` | failed unlocks |
+//! | state directory `reserve` | 16 MiB that say nothing: space for the last rows on a full disk. May be missing, and may be removed |
 //! | state directory `daemon.lock` | empty; a daemon holds an exclusive `flock` on it |
 //! | anchor directory `anchor` | what the vault remembers of itself outside its database |
 //!
-//! Both directories are 0700 and all files 0600. `vault.db.new`, `attempts.next`, `anchor.next`, `backup.tmp` and the
-//! directory `restore.tmp` are unfinished work that a crash left behind; the next attempt removes them. None is ever
-//! read as a vault.
+//! Both directories are 0700 and all files 0600. `vault.db.new`, `vault.db.next`, `attempts.next`, `anchor.next`,
+//! `backup.tmp` and the directory `restore.tmp` are unfinished work that a crash left behind; the next attempt removes them.
+//! None is ever read as a vault.
 //!
 //! # The database
 //! SQLite 3, `application_id` 0x53474e56 (`SGNV`), `user_version` 1, journal in WAL mode. The schema is exactly that of
-//! `migrations/0001_vault.sql`; anything more or less is refused.
+//! `migrations/0001_vault.sql`; anything more or less is refused. So are a file that says of itself that it can't be
+//! written, and a rollback journal (`vault.db-journal`) beside it, because SQLite would play that back unasked.
+//!
+//! A database of a lower `user_version` has exactly the schema of the migrations up to that number, and is verified as it
+//! stands before the others run: in one transaction with `user_version`, a ledger row and the state row with the new schema.
+//! Before that a copy of it is made, `vault.db.v1` for version 1, which stays until a person removes it. A higher version is
+//! refused.
 //!
 //! | table | columns |
 //! |---|---|
@@ -77,7 +84,8 @@
 //! K_name = HKDF(VK, vault id, enc("signvault/1/sub", name, epoch u32)), 32 bytes
 //! ```
 //! for the names `record`, `hedge`, `state`, `audit`, `anchor` and `backup`. `token` is reserved. The epoch counts the
-//! vault keys that a vault has had; in this version it is 1.
+//! vault keys that a vault has had. `password change --rotate-key` makes another: every record and the state row are of the
+//! state row's epoch then, with the ids and versions they had.
 //!
 //! # Records
 //! ```text
@@ -96,7 +104,7 @@
 //! | `credential` | 1 | `{"card": {…}, "secrets": {…}}` |
 //! | `bot` | 2 | the bot |
 //! | `policy` | 3 | the policy |
-//! | `setting` | 4 | `{"setting": "mode", "mode": string}`; at most one, whose id is the 16 bytes `signvault / mode` |
+//! | `setting` | 4 | by its member `setting`, see below |
 //!
 //! A card: `name`, `exchange` (the recipe's name), `label` (string or null), `environment` (`"live"` or `"demo"`),
 //! `region`, `permissions` (array of strings), `ips` (array of strings), `base_url` (string or null), `idle_days`
@@ -105,6 +113,14 @@
 //! A bot: `name`, `token_hash` (array of 32 numbers, each a byte), `credentials` (array of ids as text), `policy` (id as
 //! text, or null: reading only), `uids` (array of numbers; empty means any), `created` (milliseconds), `expires`
 //! (milliseconds or null), `revoked` (boolean), `mode` (`"normal"`, `"reduce-only"` or `"cancel-only"`).
+//!
+//! A setting:
+//!
+//! | `setting` | members | id, 16 bytes |
+//! |---|---|---|
+//! | `mode` | `mode`: as a bot's; at most one | `signvault / mode` |
+//! | `signing_key` | `seed`: 64 hexadecimal digits, the Ed25519 seed (RFC 8032) that signs checkpoints; one | `signvault / sign` |
+//! | `audit_key` | `first_seq`, `last_seq`: numbers; `key`: 64 hexadecimal digits. The audit key of an epoch that is over, and the rows that it chained | `audit key / `, then the epoch u32 |
 //!
 //! A policy: `name`, `text` (the policy file as it was set), `version` (how often the text was set; the record's own
 //! version counts reference prices too), `references` (object from instrument to `{"price": string, "given":
@@ -116,8 +132,9 @@
 //! record keeps `SHA-256(enc("signvault/1/token", id, secret))` with the raw bytes of both. The token itself is nowhere.
 //!
 //! # The state row
-//! Written in the transaction of every change of a record or a slot; a ledger row alone does not change it.
-//! `mac` = HMAC(K_state, body), and body = `enc` of fifteen items:
+//! Written in the transaction of every change of a record or a slot, of every checkpoint and of every prune; another ledger
+//! row alone does not change it.
+//! `mac` = HMAC(K_state, body), and body = `enc` of nineteen items:
 //!
 //! | item | bytes | content |
 //! |---|---|---|
@@ -133,14 +150,23 @@
 //! | 13 | 8 | first kept row: u64; 1 unless older rows were pruned |
 //! | 14 | 32 | audit head before the first kept row |
 //! | 15 | 8 | highest wall time seen: i64, milliseconds |
+//! | 16 | 32 | digest before the first kept row |
+//! | 17 to 19 | 8, 32, 32 | the last checkpoint: u64 audit sequence, audit head and digest after that row; 0 and zeros before the first |
 //!
 //! # The ledger
 //! ```text
 //! head_0 = 32 zero bytes
 //! head_n = HMAC(K_audit, enc(vault id, n u64, head_(n-1), body_n))
+//!
+//! digest_0 = 32 zero bytes
+//! digest_n = SHA-256(enc(digest_(n-1), n u64, head_n, body_n))
 //! ```
-//! `body` is hashed as it is stored. The chain begins at the first kept row and the head before it, both from the state
-//! row, and must pass through the state row's point (items 11 and 12). Rows after that point belong to it as far as they
+//! K_audit is the key whose range holds the row: that of an `audit_key` setting, or else the one of the state row's epoch. The
+//! chain goes on over a change of keys: the first row under a new key follows from the last head under the old one.
+//! `body` is hashed as it is stored. The digest needs no key, so that a signature over one digest lets anyone check every
+//! row up to it. The chain begins at the first kept row and the head before it, both from the state
+//! row, and must pass through the state row's point (items 11 and 12) and, with its digest, through the checkpoint (items
+//! 17 to 19). Rows after that point belong to it as far as they
 //! follow; how many there must be at least, only the anchor knows.
 //!
 //! A body is one flat JSON object: `time` (RFC 3339, UTC, three decimals), `boot_ms` (number), `event`, then by event:
@@ -148,17 +174,23 @@
 //! | `event` | members; those with ? may be missing |
 //! |---|---|
 //! | `init` | |
-//! | `unlock` | `slot`, `failed_attempts` (numbers), `accepted_rollback`, `accepted_clock` (booleans) |
-//! | `lock` | `why`: `asked` or `shutdown` |
+//! | `unlock` | `slot`, `failed_attempts` (numbers), `accepted_rollback` (boolean), `refusal`?: what was accepted, in words that name both versions; `accepted_clock` (boolean) |
+//! | `lock` | `why`: `asked`, `shutdown`, or `audit_broken` when an old row turned out not to be what was written |
 //! | `password_change` | `slot` |
+//! | `key_rotation` | `epoch`: the new one; `slot`: the one that wraps it; `removed_slots`: array of numbers. The first row under the new key |
 //! | `slot` | `action`: `add` or `remove`; `slot`; `kind`: `password`, `key-file` or `recovery` |
 //! | `credential` | `action`: `add`, `edit`, `rotate` or `remove`; `credential`: its name |
 //! | `bot` | `action`: `add`, `rotate`, `revoke` or `remove`; `bot`: its name |
 //! | `policy` | `action`: `set` or `remove`; `policy`: its name; `version`: number |
 //! | `reference` | `policy`, `instrument`, `price`: strings |
-//! | `mode` | `mode`: `normal`, `reduce-only` or `cancel-only`; `bot`?: its name, when only it is meant |
+//! | `mode` | `mode`: `normal`, `reduce-only` or `cancel-only`; `bot`?: its name, when only it is meant; `why`?: `disk`, when no admin said so but the space on the ledger's disk. That is a mode of its own beside the admin's and the bot's, the strictest holds, and it begins at `normal` with every unlock |
+//! | `clock` | `from`, `to`: times like `time`; `why`: `synchronised` |
 //! | `backup` | |
-//! | `restore` | `state_version`: number |
+//! | `migrate` | `from`, `to`: numbers, versions of the schema |
+//! | `restore` | `state_version`: number; `reset_limits`: boolean. Unless it is true, every rolling limit counts as spent until its window has passed since this row |
+//! | `signing_key` | `key`: the public key that was made, for a vault that had none |
+//! | `checkpoint` | `vault`: id; `from`, `to`: numbers; `head`, `digest`, `key`, `signature`: hexadecimal; `counts`: boolean |
+//! | `prune` | as `checkpoint` |
 //! | `refused` | `peer`: `tcp` or `uid N`; `counts`: object from code to number |
 //! | `sign` | `decision`: `allow` or `deny`; `code`? of a denial; `bot`; `uid`? on a Unix socket; `credential`?; `endpoint`? as `METHOD /path`; `grant`?; `effect`?; `path_sha256`; `body_sha256`?; `policy` as `name@version`; `rule`? of the policy that denied; `shadow`?: the code of the denial that there would have been; `counted`? in rolling limits |
 //!
@@ -170,6 +202,35 @@
 //! these rows are the counters of rolling limits. An unlock adds those of the last days up again; there is no other store
 //! of them. A client order id stands there as the first half of a SHA-256.
 //!
+//! ## Checkpoints and prunes
+//! ```text
+//! signature = Ed25519(seed, enc("signvault/1/checkpoint", vault id, from u64, to u64, head, digest))
+//!             or, of a prune: the same with "signvault/1/prune"
+//! ```
+//! A checkpoint's row is row `to` + 1: `head` and `digest` are those after row `to`. `from` is the row of the checkpoint
+//! before it, 0 when there was none. `counts` says whether a row from `from` to `to` has a member `counted`, or tells of a
+//! restore. The state row that is written with it names the same point in items 17 to 19. There is a checkpoint after 16 384
+//! rows, after a day in which there were rows, and before an export.
+//!
+//! A prune takes out the rows `from` to `to`, the first ones that were kept; `head` and `digest` are those after row `to`,
+//! so the digest covers whatever was ever taken out. `counts` is false. The state row that is written with it names the
+//! same point in items 13, 14 and 16. What is taken out is signed by a checkpoint first, and at least seven days old.
+//!
+//! An unlock of more than 16 384 rows verifies those after the last checkpoint before it answers. It goes further back, from
+//! checkpoint to checkpoint by `from`, while they are from the last seven days, and begins before the oldest one of these
+//! with `counts`. Each checkpoint's row is believed by its own head, which follows from the `head` in it. The other rows are
+//! verified while the vault is open; one that does not follow locks it.
+//!
+//! # Exports
+//! A line of JSON for each row, ascending: `{"seq": number, "head": 64 hexadecimal digits, "body": string}`. To check one
+//! with the public key alone: begin with digest_0 if the first row is row 1, else with the digest of a `prune` row, rightly
+//! signed, whose `to` is the row before the first; see that no number is missing; work out each digest; at every
+//! `checkpoint` row compare `to`, `head` and `digest` with what was worked out, `from` with the row of the checkpoint before,
+//! and check the signature, as at every `prune` row. Rows after the last checkpoint are not covered, and an export without
+//! one proves nothing. The text of the last checkpoint's row is covered as far as it is signed: not its time. Whether rows
+//! are missing at the end, only a later export or the vault can tell. A public key in a file is one line of 64 hexadecimal
+//! digits.
+//!
 //! # The anchor
 //! 512 bytes: slot 0, then slot 1, each of 256 bytes:
 //! ```text
@@ -179,7 +240,12 @@
 //! A slot counts if all of its 256 bytes are right, and of two that count the one with the higher (state version, audit
 //! sequence). The database is older than the anchor, and refused, if its state version or its last ledger row is lower,
 //! or if the head of the anchor's row is another one (rows that were pruned apart). A database that is ahead is what a
-//! crash leaves: the anchor is written after the commit.
+//! crash leaves: the anchor is written after the commit. Before the vault key is replaced the older slot is written under the new
+//! key, with the mark of before; after it the other slot, with the new mark. So either key finds a slot of its own whenever
+//! the two can be met.
+//!
+//! An unlocked vault holds an exclusive `flock` on the file. A file `anchor.kept-N` beside it is the anchor of a vault that
+//! was not in the state directory any more when `init` made another.
 //!
 //! # Failed unlocks
 //! `attempts` is `{"failed":N,"last_ms":T}`: how many unlocks failed since the last that succeeded, and when the last of

@@ -14,16 +14,23 @@
 //! |---|---|---|---|
 //! | password, key file, recovery key | read from a person or a file | a heap buffer that never grows and is wiped | when the answer is out; the connection is closed |
 //! | KEK, K_w | at each unlock | the stack and heap of one call | at its return; the stack is overwritten |
-//! | vault key | at `init`, from the kernel | protected pages, [`crate::secret::Arena`] | at lock |
+//! | vault key | at `init` and at `password change --rotate-key`, from the kernel | protected pages, [`crate::secret::Arena`] | at lock, or when another takes its place |
 //! | record, hedge, backup | at unlock | protected pages | at lock, before the ledger row about it is written |
-//! | state, audit, anchor | at unlock | protected pages | right after that row |
+//! | state, audit, anchor | at unlock | protected pages | right after that row; while the disk does not take it they stay, and sign nothing but the ledger's end |
+//! | audit keys of earlier vault keys | at unlock, from sealed records | protected pages | with the audit key; they only verify |
 //! | a record's own key | at each seal and open | the stack of one call | at its return; the stack is overwritten |
 //! | an exchange's secret | when a person adds it | sealed, in memory as on disk | in the clear for one MAC, then wiped |
+//! | the seed of checkpoints | at `init` | sealed, in memory as on disk | in the clear for one Ed25519 signature, then wiped |
 //! | a bot's token | when the bot is added | nowhere: only its hash, inside a sealed record | – |
 //!
 //! # Why it is built like this
 //! - **One vault key, many slots.** Changing a password wraps 32 bytes again and touches no record, so it is quick, and
 //!   bots go on signing. It does not lock out who has an old copy of the files and the old password: the program says so.
+//! - **Another vault key is another vault.** Whoever had the old password and an old copy could know the vault key itself;
+//!   `--rotate-key` makes one that nothing old leads to. Everything is sealed again in one transaction, so exactly one of the
+//!   two keys opens the files at any time. A slot can be wrapped again only with its secret: all others go, and the answer
+//!   says how to have them again. A rotation that is under way when the vault is locked keeps keys in protected pages until
+//!   its thread has noticed, at most one page of records later.
 //! - **A subkey for each use.** What was made for one can't pass for another, and a use can be looked at alone.
 //! - **A key for each version of each record.** No key ever meets a second plaintext, so the number of records under one
 //!   key, which is what limits GCM, is one.

@@ -29,6 +29,7 @@
 //! | Vault's lock-outs, evaded by another spelling; user names told by the time an answer took (CVE-2025-6004, -6010, -6011) | a token has one spelling; one answer for every failure, after the same comparisons: [`crate::vault::authenticate`] |
 //! | secrets in arguments, which every user can list; in the environment, from where Codecov's attackers took them in 2021 | no flag and no variable takes one |
 //! | Django (CVE-2013-1443): hashing a password of a megabyte | 1024 bytes at most, one hash at a time, refused before it begins |
+//! | PostgreSQL until 2018 ("fsyncgate"): a sync that failed was tried again and succeeded, because the kernel had marked the pages clean | after a failed sync every byte of the log is written again before it is read |
 //! | systemd's sealed journal (CVE-2023-31437 to 31439): cut short without anyone noticing | the head and number of the ledger's last row are anchored outside the database |
 //! | random numbers that repeat when a virtual machine is copied | a record's salt depends on its plaintext too; bots' signatures need no random numbers |
 //! | RustCrypto's aes-gcm (RUSTSEC-2023-0096): plaintext left in the caller's buffer after a wrong tag | decryption never works in place |
@@ -43,3 +44,5 @@
 //! | the text that OKX signs has no marks between its parts: one signature, four requests; with a time of the caller's choosing it covers a withdrawal | time from the daemon, method from a list, paths without braces, a body that is one JSON value: [`crate::recipe::binding`] derives which schemes that is enough for |
 //! | a derived reader of JSON takes an array for a struct, and a generic one the last of two equal names | requests must be objects, and bodies are read by a parser of our own that refuses what two could read differently |
 //! | readiness asked the ledger's writer how it stood, on the thread that serves every connection: a disk that hangs would have stopped them all | what the event loop asks for is a copy |
+//! | a lock whose row the disk would not take dropped the row, and a revocation that was owed with it: after the next unlock the bot was back | a vault that is locked keeps its ledger, and nothing else, until it owes nothing |
+//! | every commit after a failed sync stood behind frames of the log that were perhaps nowhere | the log is written again and synced before it is believed |

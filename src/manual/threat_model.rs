@@ -26,7 +26,8 @@
 //! 4. No signature without a durable row. If the row can't be written there is a typed refusal, and it heals by itself.
 //! 5. Files that were changed are noticed before the first signature: the vault stays locked, says which object, and
 //!    changes nothing. The bound: ledger rows that were written after the last anchor (at most 256, or one second) can be
-//!    cut off unseen.
+//!    cut off unseen. In a ledger of more than 16 384 rows those before the last checkpoint that no limit needs are verified
+//!    while bots sign, seconds after the unlock; one that was changed locks the vault again.
 //! 6. What is judged is what is signed, byte for byte; what two parsers could read differently is refused.
 //! 7. What is not allowed is denied. There are no wildcards and no prefixes in endpoints.
 //!    Where there are rules for orders, each order is judged by the bytes that are signed, and what a rule must count and can't

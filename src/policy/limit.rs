@@ -6,6 +6,7 @@
 use crate::policy::notional::{self, Basis};
 use crate::policy::order::{self, Nth};
 use crate::policy::rate::Rate;
+use crate::policy::rule::only_reduces;
 use crate::policy::usage::{ClientIds, Counts, IDS_KEPT_MS, Meter, Used, Window};
 use crate::policy::{Case, Limits, Policy};
 use crate::types::clock::UnixMs;
@@ -55,8 +56,16 @@ pub struct Gauge {
     pub window_s: u64,
 }
 
-/// Every limit of a policy with what is used of it. Of the two lanes of requests the fuller one is shown.
-pub fn gauges(policy: &Policy, meter: &Meter, rate: &Rate, now: UnixMs, boot_ms: u64) -> Vec<Gauge> {
+/// Every limit of a policy with what is used of it: all, where what was used is unknown. Of the two lanes of requests the
+/// fuller one is shown.
+pub fn gauges(
+    policy: &Policy,
+    meter: &Meter,
+    unknown_before: Option<UnixMs>,
+    rate: &Rate,
+    now: UnixMs,
+    boot_ms: u64,
+) -> Vec<Gauge> {
     let requests = Gauge {
         name: "requests_per_second",
         used: Quantity::Number(rate.used(boot_ms)),
@@ -65,7 +74,10 @@ pub fn gauges(policy: &Policy, meter: &Meter, rate: &Rate, now: UnixMs, boot_ms:
     };
     let rolling = rolling(&policy.limits).map(|limit| Gauge {
         name: limit.name(),
-        used: limit.max.counted(&meter.used(limit.window, now)),
+        used: match unknown_before.and_then(|moment| limit.window.wait_for_all_before(moment, now)) {
+            Some(_) => limit.max.clone(),
+            None => limit.max.counted(&meter.used(limit.window, now)),
+        },
         max: limit.max.clone(),
         window_s: limit.window.seconds(),
     });
@@ -166,6 +178,10 @@ fn count(policy: &Policy, case: &Case<'_>, orders: &[Order<'_>]) -> Limited {
     }
     let denial = denial
         .or_else(|| no_room(case.usage.ids, &counts, case.now))
+        .or_else(|| {
+            let unknown = rolling(&policy.limits).filter_map(|limit| unknown(&limit, case, &counts));
+            unknown.max_by_key(|denial| denial.retry_after_ms)
+        })
         .or_else(|| rolling(&policy.limits).find_map(|limit| spent(&limit, case, &counts)));
     Limited { counts: (counts != Counts::default()).then_some(counts), denial }
 }
@@ -205,6 +221,26 @@ fn no_room(ids: &ClientIds, counts: &Counts, now: UnixMs) -> Option<Denial> {
     Some(denial.by_rule("limits").retry_after_ms(wait))
 }
 
+/// After a restore nobody knows what was used before it, so all of it was. Who only closes positions may go on.
+fn unknown(limit: &Rolling, case: &Case<'_>, counts: &Counts) -> Option<Denial> {
+    let wait = limit.window.wait_for_all_before(case.usage.unknown_before?, case.now)?;
+    if !limit.max.touches(counts) || only_reduces(case.facts) {
+        return None;
+    }
+    let denial = Denial::new(
+        Code::Limit,
+        format!(
+            "the vault was restored from a backup, and what was signed since that was made is unknown, so `{}` counts as \
+             spent until it has been back for {}",
+            limit.name(),
+            length(limit.window)
+        ),
+        "wait, or only close positions; who knows that nothing was signed since the backup can restore it with \
+         `signvault restore --reset-limits`",
+    );
+    Some(denial.by_rule(limit.rule).retry_after_ms(wait))
+}
+
 fn spent(limit: &Rolling, case: &Case<'_>, counts: &Counts) -> Option<Denial> {
     let meter = case.usage.meter;
     let has_room = |used: &Used| limit.max.has_room(used, counts);
@@ -229,6 +265,14 @@ fn span(window: Window) -> &'static str {
     match window {
         Window::Minute => "minute",
         Window::Hour => "hour",
+        Window::Day => "24 hours",
+    }
+}
+
+fn length(window: Window) -> &'static str {
+    match window {
+        Window::Minute => "a minute",
+        Window::Hour => "an hour",
         Window::Day => "24 hours",
     }
 }

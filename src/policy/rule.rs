@@ -51,15 +51,15 @@ pub fn mode(mode: Mode, endpoint: &Endpoint, facts: &Facts<'_>) -> Option<Denial
     }
     let denial = Denial::new(
         Code::Mode,
-        format!("an admin set the mode to {mode}, and this is not among what it leaves: {what}"),
-        "wait until an admin sets it to normal: `signvault mode normal`, with `--bot` where it was set for one bot",
+        format!("the mode is {mode}, and this is not among what it leaves: {what}"),
+        "wait until an admin sets it to normal (`signvault mode normal`, with `--bot` where it was set for one bot), or, where `signvault status` warns of it, until the disk has space",
     );
     Some(denial.by_rule("mode"))
 }
 
 /// Closes a position, or places orders that can only make one smaller. An amend can make an order larger, and orders that
 /// come along uncounted with one that reduces say nothing of what they do.
-fn only_reduces(facts: &Facts<'_>) -> bool {
+pub(super) fn only_reduces(facts: &Facts<'_>) -> bool {
     let says_so = |order: &Order<'_>| order.reduce_only == Fact::Is(true) && order.uncounted.is_none();
     let reduces = |order: &Order<'_>| order.effect == Effect::Place && says_so(order);
     match (facts.effect, &facts.subject) {

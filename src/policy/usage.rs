@@ -27,6 +27,9 @@ pub struct Usage<'a> {
     pub meter: &'a Meter,
     /// The credential's client ids.
     pub ids: &'a ClientIds,
+    /// When the vault was restored from a backup, if nobody said that the backup's own rows are all there is: what was
+    /// used between the two is unknown.
+    pub unknown_before: Option<UnixMs>,
 }
 
 /// What an allowed ask counts for.
@@ -54,6 +57,12 @@ pub enum Window {
 impl Window {
     /// All three, the shortest first.
     pub const ALL: [Window; 3] = [Window::Minute, Window::Hour, Window::Day];
+
+    /// In how many milliseconds everything before a moment will have left the window; none when it has.
+    pub fn wait_for_all_before(self, moment: UnixMs, now: UnixMs) -> Option<u64> {
+        let length_ms = i64::try_from(self.seconds() * 1000).expect("a window is a day at most");
+        u64::try_from(moment.plus_ms(length_ms).0.saturating_sub(now.0)).ok().filter(|wait| *wait > 0)
+    }
 
     /// How long it is, in seconds.
     pub fn seconds(self) -> u64 {
@@ -111,8 +120,8 @@ impl Meter {
         self.rolling(window).wait(now, fits)
     }
 
-    /// Takes what was counted after `now` for counted now. To be called only when a person has said that the clock is
-    /// right: a clock that is behind would let everything leave too early.
+    /// Takes what was counted after `now` for counted now. To be called only when a person or the kernel has said
+    /// that the clock is right: a clock that is behind would let everything leave too early.
     pub fn not_after(&mut self, now: UnixMs) {
         for window in [&mut self.minute, &mut self.hour, &mut self.day] {
             window.not_after(now);

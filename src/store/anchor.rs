@@ -8,6 +8,7 @@
 use crate::audit::chain::Link;
 use crate::crypto::mac;
 use crate::store::file;
+use crate::store::identity::FileId;
 use crate::store::{IntegrityError, StoreError};
 use crate::types::id::Id;
 use std::fs::File;
@@ -28,7 +29,7 @@ pub struct Mark {
     pub audit: Link,
 }
 
-/// The anchor file, open for writing.
+/// The anchor file, open for writing, and locked for as long as it is: whoever makes a vault sees that one is open.
 #[derive(Debug)]
 pub struct Anchor {
     file: File,
@@ -44,6 +45,30 @@ impl Anchor {
         let content = [slot_bytes(anchor_key, vault_id, mark, 0), slot_bytes(anchor_key, vault_id, mark, 1)].concat();
         file::replace(path, &content).map_err(file::failed(cannot(path)))?;
         Ok(Anchor { file: open(path)?, next_slot: 0 })
+    }
+
+    /// Whether an unlocked vault has this anchor open.
+    pub fn is_held(path: &Path) -> bool {
+        let opened = open(path);
+        matches!(opened, Err(StoreError::File { source, .. }) if source.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Moves an anchor aside whose vault is gone, and says where it is now.
+    ///
+    /// # Errors
+    /// The file system's refusal.
+    pub fn keep_aside(path: &Path) -> io::Result<Option<PathBuf>> {
+        if !file::is_taken(path) {
+            return Ok(None);
+        }
+        for number in 1.. {
+            let aside = path.with_extension(format!("kept-{number}"));
+            match file::publish(path, &aside) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+                other => return other.map(|()| Some(aside)),
+            }
+        }
+        Ok(None)
     }
 
     /// Opens the anchor and says what it remembers: the newer of the slots that verify.
@@ -64,16 +89,36 @@ impl Anchor {
         Ok((Anchor { file, next_slot }, mark))
     }
 
+    /// Whether the file that is open is not the one with this name any more.
+    pub fn has_lost_its_name(&self, path: &Path) -> bool {
+        let open = self.file.metadata().map(|about| FileId::in_metadata(&about));
+        !matches!((open, FileId::of(path)), (Ok(open), Ok(Some(named))) if open == named)
+    }
+
     /// Remembers another point, durably, in the slot that holds the older one.
     ///
     /// # Errors
     /// The file system's refusal.
     pub fn write(&mut self, anchor_key: &[u8; 32], vault_id: &Id, mark: Mark) -> io::Result<()> {
+        self.write_spare(anchor_key, vault_id, mark)?;
+        self.turn();
+        Ok(())
+    }
+
+    /// Writes the slot that holds the older point, durably, and leaves it the one that is written next: for a key that
+    /// is not in use yet. Until [`Anchor::turn`] the other slot is not touched.
+    ///
+    /// # Errors
+    /// The file system's refusal.
+    pub fn write_spare(&self, anchor_key: &[u8; 32], vault_id: &Id, mark: Mark) -> io::Result<()> {
         let offset = u64::from(self.next_slot) * SLOT_BYTES as u64;
         self.file.write_all_at(&slot_bytes(anchor_key, vault_id, mark, self.next_slot), offset)?;
-        self.file.sync_data()?;
+        self.file.sync_data()
+    }
+
+    /// Makes the slot that was written last the one that stays.
+    pub fn turn(&mut self) {
         self.next_slot = 1 - self.next_slot;
-        Ok(())
     }
 }
 
@@ -82,12 +127,14 @@ fn cannot(path: &Path) -> String {
 }
 
 fn open(path: &Path) -> Result<File, StoreError> {
-    use rustix::fs::{Mode, OFlags};
+    use rustix::fs::{FlockOperation, Mode, OFlags};
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::open(PathBuf::from(path), flags, Mode::empty());
-    opened
-        .map(File::from)
-        .map_err(|errno| file::failed(format!("cannot open the anchor {}", path.display()))(errno.into()))
+    let file = opened.and_then(|opened| {
+        rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(File::from(opened))
+    });
+    file.map_err(|errno| file::failed(format!("cannot open the anchor {}", path.display()))(errno.into()))
 }
 
 fn slot_bytes(anchor_key: &[u8; 32], vault_id: &Id, mark: Mark, slot_no: u32) -> [u8; SLOT_BYTES] {
@@ -135,12 +182,15 @@ mod tests {
     }
 
     #[test]
-    fn the_newer_slot_speaks_and_a_torn_one_is_ignored() {
+    fn t10_the_newer_slot_speaks_and_a_torn_one_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("anchor");
         let mut anchor = Anchor::create(&path, &KEY, &VAULT, mark(1, 0)).unwrap();
         anchor.write(&KEY, &VAULT, mark(2, 7)).unwrap();
         anchor.write(&KEY, &VAULT, mark(3, 9)).unwrap();
+        assert!(Anchor::is_held(&path));
+        drop(anchor);
+        assert!(!Anchor::is_held(&path));
         assert_eq!(Anchor::open(&path, &KEY, &VAULT).unwrap().1, mark(3, 9));
 
         let mut content = std::fs::read(&path).unwrap();
@@ -152,6 +202,39 @@ mod tests {
         std::fs::write(&path, &content).unwrap();
         let refused = Anchor::open(&path, &KEY, &VAULT).unwrap_err();
         assert!(matches!(refused, StoreError::Integrity(IntegrityError::Anchor("does not verify"))));
+    }
+
+    #[test]
+    fn a_spare_slot_of_another_key_leaves_the_other_until_it_is_the_one_that_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("anchor");
+        let mut anchor = Anchor::create(&path, &KEY, &VAULT, mark(1, 0)).unwrap();
+        anchor.write(&KEY, &VAULT, mark(2, 7)).unwrap();
+        let next = [9; 32];
+        // Twice, as after a failed commit: it is the same slot.
+        anchor.write_spare(&next, &VAULT, mark(2, 7)).unwrap();
+        anchor.write_spare(&next, &VAULT, mark(2, 7)).unwrap();
+        drop(anchor);
+        let mut anchor = Anchor::open(&path, &KEY, &VAULT).unwrap().0;
+        anchor.write_spare(&next, &VAULT, mark(2, 7)).unwrap();
+        anchor.turn();
+        anchor.write(&next, &VAULT, mark(3, 9)).unwrap();
+        drop(anchor);
+        assert_eq!(Anchor::open(&path, &next, &VAULT).unwrap().1, mark(3, 9));
+        assert!(Anchor::open(&path, &KEY, &VAULT).is_err());
+    }
+
+    #[test]
+    fn an_anchor_that_is_kept_aside_replaces_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("anchor");
+        assert_eq!(Anchor::keep_aside(&path).unwrap(), None);
+        for number in 1..4 {
+            std::fs::write(&path, format!("{number}")).unwrap();
+            let aside = Anchor::keep_aside(&path).unwrap().unwrap();
+            assert_eq!(aside, dir.path().join(format!("anchor.kept-{number}")));
+            assert_eq!(std::fs::read_to_string(aside).unwrap(), format!("{number}"));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where a vault keeps its files.
@@ -21,6 +21,21 @@ impl Paths {
     /// The SQLite database.
     pub fn database(&self) -> PathBuf {
         self.state_dir.join("vault.db")
+    }
+
+    /// The database's write-ahead log, while it is open or after a crash.
+    pub fn log(&self) -> PathBuf {
+        self.state_dir.join("vault.db-wal")
+    }
+
+    /// Space that is kept for the end of it.
+    pub fn reserve(&self) -> PathBuf {
+        self.state_dir.join("reserve")
+    }
+
+    /// The copy of a database of an older schema, from before it was brought to this version's.
+    pub fn older_database(&self, version: u32) -> PathBuf {
+        self.state_dir.join(format!("vault.db.v{version}"))
     }
 
     /// The count of failed unlocks.
@@ -108,6 +123,41 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     }
     std::fs::rename(&next, path)?;
     sync_parent(path)
+}
+
+/// Writes every byte of a file again in its place, the same bytes, and syncs it: no page is taken to be on the disk only
+/// because it was written before. A file that is not there has no bytes.
+///
+/// # Errors
+/// The system's refusal.
+pub fn rewrite(path: &Path) -> io::Result<()> {
+    let file = match rustix::fs::open(path, OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        opened => File::from(opened?),
+    };
+    let mut piece = vec![0; 1024 * 1024];
+    let mut offset = 0;
+    loop {
+        let read = read_some_at(&file, &mut piece, offset)?;
+        if read == 0 {
+            return file.sync_data();
+        }
+        file.write_all_at(&piece[..read], offset)?;
+        offset += read as u64;
+    }
+}
+
+/// Reads what comes at a place of a file, or less: 0 bytes are its end. A read that is interrupted is made again.
+///
+/// # Errors
+/// The system's refusal.
+pub fn read_some_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(into, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            done => return done,
+        }
+    }
 }
 
 /// Gives a finished file its name, unless something already has it.

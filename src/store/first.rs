@@ -1,15 +1,23 @@
 //! The first content of a database: slots, one ledger row, the state row.
 
-use crate::audit::chain::Link;
+use crate::audit::chain::{Link, Point};
 use crate::crypto::keys::LedgerKeys;
 use crate::crypto::slot::Slot;
-use crate::store::record::put_slot;
-use crate::store::state::{self, Index, State};
-use crate::store::{StoreError, connection, file};
+use crate::store::record::{self, RecordRow, Table, put_slot};
+use crate::store::state::{self, State};
+use crate::store::{StoreError, connection, file, verify};
 use crate::types::clock::UnixMs;
 use crate::types::id::Id;
 use rusqlite::params;
 use std::path::Path;
+
+/// What a new database holds beside its first ledger row.
+pub struct Content<'a> {
+    /// The ways to unlock.
+    pub slots: &'a [Slot],
+    /// Records.
+    pub records: &'a [(Table, RecordRow)],
+}
 
 /// Builds a whole database under a name that is not yet the vault's.
 ///
@@ -19,7 +27,7 @@ pub fn build(
     path: &Path,
     keys: &LedgerKeys,
     vault_id: Id,
-    slots: &[Slot],
+    content: &Content<'_>,
     body: &str,
     tail: Link,
     now: UnixMs,
@@ -28,8 +36,11 @@ pub fn build(
     file::create_new(path).map_err(file::failed(format!("cannot make {}", path.display())))?;
     let mut connection = connection::create(path)?;
     let transaction = connection.transaction()?;
-    for slot in slots {
+    for slot in content.slots {
         put_slot(&transaction, slot)?;
+    }
+    for (table, row) in content.records {
+        record::put(&transaction, *table, row)?;
     }
     transaction.execute(
         "INSERT INTO audit (seq, head, body) VALUES (?1, ?2, ?3)",
@@ -44,16 +55,16 @@ pub fn build(
         slots: [0; 32],
         schema: connection::schema_hash(&transaction)?,
         audit: Link::START,
-        first_kept: Link::START,
+        first_kept: Point::START,
+        checkpoint: Point::START,
         wall_high: now,
     };
-    let rows: Vec<_> = slots.iter().map(state::slot_row).collect();
-    let first = before.after(&Index::default(), state::slots_hash(&rows), tail, now);
+    let rows: Vec<_> = content.slots.iter().map(state::slot_row).collect();
+    let first = before.after(&verify::index_of(content.records), state::slots_hash(&rows), tail, now);
     state::write(&transaction, keys.state.expose(), &first)?;
     transaction.commit()?;
     // One file from here on: the log is folded in and goes when the connection closes.
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    connection.close().map_err(|(_, error)| StoreError::from(error))?;
+    connection::fold_and_close(connection)?;
     file::sync_parent(path).map_err(file::failed("the state directory could not be synced"))
 }
 

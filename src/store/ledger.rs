@@ -13,18 +13,28 @@
 //!
 //! A row's sequence number and chain value are made while it is written, in the order of the queue: a batch that could
 //! not be written leaves no gap.
+//!
+//! A disk may hang, and then whoever has the writer hangs with it. Everybody else waits for a bounded time, takes back
+//! what no transaction has taken yet, and says that the ledger is unavailable.
 
-use crate::audit::chain::Link;
+use crate::audit::chain::{Link, Point};
 use crate::crypto::slot::Slot;
-use crate::store::record::{RecordRow, SlotRow, Table};
+use crate::store::StoreError;
+use crate::store::queue::{Batch, Outcome, Queue, Ticket, Urgency};
+use crate::store::record::{RecordRow, Table};
+use crate::store::rekey::Rekey;
+use crate::store::space::Space;
 use crate::store::state::State;
+use crate::store::work::Work;
 use crate::store::writer::Writer;
-use crate::store::{IntegrityError, StoreError};
 use crate::types::clock::UnixMs;
 use crate::types::id::Id;
-use parking_lot::Mutex;
-use std::path::Path;
-use std::sync::Arc;
+use crate::types::mutex::{Mutex, MutexGuard};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+pub mod reading;
+mod upkeep;
 
 /// A row to write.
 #[derive(Debug)]
@@ -46,8 +56,19 @@ pub enum Change {
     PutSlot(Slot),
     /// Take a slot out.
     DeleteSlot(u32),
-    /// Make this the highest wall time that was seen, because a person said that the clock is right.
+    /// Make this the highest wall time that was seen, because a person or the kernel said that the clock is right.
     AcceptClock(UnixMs),
+    /// Remember this as the last point that was signed; the row that says so is written with it.
+    Checkpoint(Point),
+    /// Take out every ledger row up to this point; the row that says so is written with it, and nothing else.
+    Prune(Point),
+}
+
+impl Change {
+    /// Whether it leaves every record and slot as it is.
+    pub(crate) fn spares_tables(&self) -> bool {
+        matches!(self, Change::AcceptClock(_) | Change::Checkpoint(_) | Change::Prune(_))
+    }
 }
 
 /// Proof that the row of an allowed ask is durable. Only the ledger makes one, and nothing else opens a secret.
@@ -83,48 +104,26 @@ pub struct Receipt {
 #[error("the ledger could not be written")]
 pub struct Unavailable;
 
-type Outcome = Result<Vec<Receipt>, Unavailable>;
-
-/// A place in the queue.
-#[derive(Debug)]
-pub struct Ticket(Arc<Mutex<Option<Outcome>>>);
-
-/// Rows and changes that belong together: all or nothing of them is written.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) changes: Vec<Change>,
-    /// The wall time that the state row may remember as seen.
-    pub(crate) wall: UnixMs,
-    on_failure: OnFailure,
-    outcome: Arc<Mutex<Option<Outcome>>>,
-}
-
-impl Batch {
-    /// Whether there is nothing to write.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.changes.is_empty()
-    }
-}
-
-/// What becomes of a batch that could not be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OnFailure {
-    /// Nothing of it holds.
-    Forget,
-    /// It holds in memory already, so it stays at the head of the queue until the disk takes it.
-    Owe,
-}
-
 /// The ledger of an unlocked vault.
 #[derive(Debug)]
 pub struct Ledger {
-    queue: Mutex<Vec<Batch>>,
+    queue: Mutex<Queue>,
     /// None once the vault is locked.
     writer: Mutex<Option<Writer>>,
     /// A copy of what the writer knows, so that whoever only wants to look does not wait for the disk.
     standing: Mutex<Standing>,
+    /// How long anyone waits for the writer who does not have it.
+    max_wait: Duration,
+    /// Tells a disk that works from one that hangs.
+    work: Work,
+    /// Whether somebody has waited in vain since the last write that succeeded.
+    is_late: AtomicBool,
+    /// The space that is left, and what is kept back for the end of it.
+    space: Space,
 }
+
+/// How long anyone waits for the disk unless something else is said.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// Where a ledger stands.
 #[derive(Clone, Debug)]
@@ -146,50 +145,161 @@ impl Standing {
 impl Ledger {
     /// A ledger over an open, verified database.
     pub fn new(writer: Writer) -> Ledger {
-        let standing = Mutex::new(Standing::of(&writer));
-        Ledger { queue: Mutex::new(Vec::new()), writer: Mutex::new(Some(writer)), standing }
+        Ledger {
+            queue: Mutex::new(Queue::default()),
+            standing: Mutex::new(Standing::of(&writer)),
+            max_wait: MAX_WAIT,
+            work: Work::default(),
+            is_late: AtomicBool::new(false),
+            space: Space::of(writer.paths()),
+            writer: Mutex::new(Some(writer)),
+        }
+    }
+
+    /// The same ledger with another bound for waiting.
+    pub fn waiting_at_most(self, max_wait: Duration) -> Ledger {
+        Ledger { max_wait, ..self }
     }
 
     /// Puts rows, and the changes they tell of, into the queue. The order of calls is the order of events, so this is
     /// called while the vault's lock is held; it does no I/O. `wall` is the wall time that the vault may remember as
     /// seen.
     pub fn enqueue(&self, wall: UnixMs, entries: Vec<Entry>, changes: Vec<Change>) -> Ticket {
-        self.push(wall, entries, changes, OnFailure::Forget)
+        self.push(wall, entries, changes, Urgency::Ordinary)
+    }
+
+    /// Like [`Ledger::enqueue`], for what the last space of a full disk is kept for.
+    pub fn enqueue_urgent(&self, wall: UnixMs, entries: Vec<Entry>, changes: Vec<Change>) -> Ticket {
+        self.push(wall, entries, changes, Urgency::Urgent)
     }
 
     /// Like [`Ledger::enqueue`], for what holds in memory already: when it can't be written its ticket says so, and it
-    /// is written all the same, first of all, as soon as the disk allows.
-    pub fn owe(&self, wall: UnixMs, entries: Vec<Entry>, changes: Vec<Change>) -> Ticket {
-        self.push(wall, entries, changes, OnFailure::Owe)
+    /// is written all the same, first of all, as soon as the disk allows. Until then `missing` says what is.
+    pub fn owe(&self, missing: &'static str, wall: UnixMs, entries: Vec<Entry>, changes: Vec<Change>) -> Ticket {
+        self.push(wall, entries, changes, Urgency::Owed(missing))
     }
 
-    fn push(&self, wall: UnixMs, entries: Vec<Entry>, changes: Vec<Change>, on_failure: OnFailure) -> Ticket {
-        let outcome = Arc::new(Mutex::new(None));
-        self.queue.lock().push(Batch { entries, changes, wall, on_failure, outcome: outcome.clone() });
-        Ticket(outcome)
+    fn push(&self, wall: UnixMs, entries: Vec<Entry>, changes: Vec<Change>, urgency: Urgency) -> Ticket {
+        let (batch, ticket) = Batch::new(wall, entries, changes, urgency);
+        self.queue.lock().push(batch);
+        ticket
     }
 
-    /// Waits until the ticket's rows are durable. Does I/O, so it is called with no lock held.
+    /// Like [`Ledger::enqueue`], for a new vault key: rows before it are chained under the old one, its own and those
+    /// after it under the new. What is sealed under the old key is sealed again from then on, until
+    /// [`Ledger::forget_old_key`].
+    pub fn rekey(&self, wall: UnixMs, entry: Entry, rekey: Rekey) -> Ticket {
+        let (mut batch, ticket) = Batch::new(wall, vec![entry], Vec::new(), Urgency::Ordinary);
+        batch.rekey = Some(Box::new(rekey));
+        self.queue.lock().push(batch);
+        ticket
+    }
+
+    /// Said when nobody seals under the old vault key any more: what waits is sealed again, and the key is wiped.
     ///
     /// # Errors
-    /// [`Unavailable`]: nothing of the batch is durable, and nothing may be released for it.
+    /// [`StoreError`] when something can't be sealed again; then the key stays until the vault is locked.
+    pub fn forget_old_key(&self) -> Result<(), StoreError> {
+        self.with_writer(|writer| writer.forget_old_key(self.queue.lock().waiting()))
+    }
+
+    /// Waits until the ticket's rows are durable, as long as the ledger's bound allows if another has the writer. Does
+    /// I/O, so it is called with no lock held.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nothing may be released for the batch. It is out of the queue, unless it is owed or the disk has
+    /// it already; then its rows may still become durable.
     pub fn settle(&self, ticket: Ticket) -> Outcome {
-        let mut writer = self.writer.lock();
-        if let Some(outcome) = ticket.0.lock().take() {
+        match self.writer_in_time() {
+            Ok(writer) => self.settle_with(writer, &ticket),
+            Err(_) => {
+                self.queue.lock().withdraw(&ticket);
+                ticket.take().unwrap_or(Err(Unavailable))
+            }
+        }
+    }
+
+    /// Like [`Ledger::settle`], for whoever must know what became of a batch that the disk has already: that is waited
+    /// for without a bound.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nothing of the batch is durable, and nothing will be.
+    pub fn settle_to_the_end(&self, ticket: Ticket) -> Outcome {
+        match self.writer_in_time() {
+            Ok(writer) => self.settle_with(writer, &ticket),
+            Err(_) if self.queue.lock().withdraw(&ticket) => Err(Unavailable),
+            Err(_) => self.settle_with(self.writer.lock(), &ticket),
+        }
+    }
+
+    fn settle_with(&self, mut writer: MutexGuard<'_, Option<Writer>>, ticket: &Ticket) -> Outcome {
+        if let Some(outcome) = ticket.take() {
             return outcome;
         }
         if let Some(writer) = &mut *writer {
+            let _working = self.work.begin();
             self.flush(writer);
         }
-        ticket.0.lock().take().unwrap_or(Err(Unavailable))
+        ticket.take().unwrap_or(Err(Unavailable))
     }
 
-    /// Writes everything that waits. What is owed and could not be written goes back to where it was.
-    fn flush(&self, writer: &mut Writer) {
-        let waiting = std::mem::take(&mut *self.queue.lock());
-        let owed = settle_all(writer, waiting);
-        self.queue.lock().splice(0..0, owed);
+    fn writer_in_time(&self) -> Result<MutexGuard<'_, Option<Writer>>, StoreError> {
+        let writer = self.writer.try_lock_for(self.max_wait);
+        writer.ok_or_else(|| {
+            self.note_late();
+            StoreError::Late
+        })
+    }
+
+    /// Writes everything that waits. What is owed and could not be written goes back to where it was; says whether there
+    /// is any.
+    fn flush(&self, writer: &mut Writer) -> bool {
+        let waiting = self.queue.lock().take();
+        let owed = self.settle_all(writer, waiting);
+        let is_owing = !owed.is_empty();
+        self.queue.lock().put_back(owed);
         *self.standing.lock() = Standing::of(writer);
+        is_owing
+    }
+
+    /// One transaction for everything that waits, but a new vault key has one of its own; and every ticket its outcome.
+    /// After a failure nothing behind it is tried. Returns what is still owed.
+    fn settle_all(&self, writer: &mut Writer, waiting: Vec<Batch>) -> Vec<Batch> {
+        let mut waiting = match self.space.is_scarce() {
+            true => only_urgent(waiting),
+            false => waiting,
+        };
+        let (mut written, mut failure) = (0, None);
+        for together in waiting.chunk_by_mut(|one, next| one.rekey.is_none() && next.rekey.is_none()) {
+            let is_rekey = together.iter().any(|batch| batch.rekey.is_some());
+            match writer.commit_or_rekey(together) {
+                Ok(first_seq) => {
+                    self.queue.lock().paid(together.iter().filter(|batch| is_owed(batch)).count());
+                    tell_receipts(together, first_seq);
+                    written += together.len();
+                }
+                Err(error) => {
+                    // A new vault key is used up by one try: tried again, its row would tell of what did not happen.
+                    if is_rekey {
+                        together.iter().for_each(|batch| batch.settle(Err(Unavailable)));
+                        written += together.len();
+                    }
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        let left = waiting.split_off(written);
+        let Some(error) = failure else {
+            self.note_in_time();
+            return Vec::new();
+        };
+        tracing::error!(reason = %cause(&error), "the ledger could not be written; nothing was signed for it");
+        match self.space.release_if_full(&error) {
+            // Once: there is nothing more to release.
+            true => self.settle_all(writer, left),
+            false => refuse(left),
+        }
     }
 
     /// Where the ledger stands. Never waits for the disk.
@@ -197,138 +307,54 @@ impl Ledger {
         self.standing.lock().clone()
     }
 
-    /// Work that belongs to no request: writes what is owed, brings the anchor up to date and folds the write-ahead log
-    /// in.
-    ///
-    /// # Errors
-    /// The disk's refusal; the next call tries again.
-    pub fn tend(&self) -> Result<(), StoreError> {
-        self.with_writer(|writer| {
-            if !self.queue.lock().is_empty() {
-                self.flush(writer);
-            }
-            writer.tend()
+    /// Runs `work` with the writer, when the ledger is not closed.
+    pub(super) fn with_writer<T>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with_writer_at_length(|writer| {
+            let _working = self.work.begin();
+            work(writer)
         })
     }
 
-    /// Ends the ledger: a last [`Ledger::tend`], then the database is closed and the keys are wiped, whoever still
-    /// holds this. Closing it again does nothing.
-    ///
-    /// # Errors
-    /// The disk's refusal; it is closed all the same.
-    pub fn close(&self) -> Result<(), StoreError> {
-        let mut held = self.writer.lock();
-        let Some(mut writer) = held.take() else { return Ok(()) };
-        let owed = self.queue.lock().len();
-        if owed > 0 {
-            tracing::error!(
-                owed,
-                "what the disk would not take before the vault was locked does not hold after an unlock"
-            );
-        }
-        writer.tend()
-    }
-
-    /// Runs `work` with the writer, when the ledger is not closed.
-    fn with_writer<T>(&self, work: impl FnOnce(&mut Writer) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut held = self.writer.lock();
+    /// Like [`Ledger::with_writer`], for work that may take long on a disk that is well.
+    fn with_writer_at_length<T>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut held = self.writer_in_time()?;
         let writer = held.as_mut().ok_or(StoreError::Closed)?;
         let done = work(writer);
         *self.standing.lock() = Standing::of(writer);
         done
     }
-
-    /// The slots as they stand in the database.
-    ///
-    /// # Errors
-    /// SQLite's refusal.
-    pub fn slots(&self) -> Result<Vec<SlotRow>, StoreError> {
-        self.with_writer(Writer::slots)
-    }
-
-    /// Durable rows after `after`, oldest first, at most `limit`.
-    ///
-    /// # Errors
-    /// SQLite's refusal.
-    pub fn rows(&self, after: u64, limit: u32) -> Result<Vec<StoredRow>, StoreError> {
-        self.with_writer(|writer| writer.rows(after, limit))
-    }
-
-    /// Checks every stored row, page by page so that signing goes on meanwhile.
-    ///
-    /// # Errors
-    /// [`IntegrityError::Audit`] names the first row that does not follow.
-    pub fn verify(&self) -> Result<Verified, StoreError> {
-        let Standing { state, tail: end, .. } = self.standing();
-        let first_kept = state.first_kept;
-        let mut at = first_kept;
-        while at.seq < end.seq {
-            at = self.with_writer(|writer| writer.verify_page(at, &mut |_, _| ()))?;
-        }
-        match at.seq >= end.seq {
-            true => Ok(Verified { first: first_kept.seq + 1, last: at }),
-            false => Err(IntegrityError::Audit { seq: at.seq + 1 }.into()),
-        }
-    }
-
-    /// A consistent copy of the database as one SQLite file, for a backup, and what is in it.
-    ///
-    /// # Errors
-    /// SQLite's refusal.
-    pub fn snapshot(&self, to: &Path) -> Result<(Standing, Vec<SlotRow>), StoreError> {
-        self.with_writer(|writer| {
-            writer.snapshot(to)?;
-            Ok((Standing::of(writer), writer.slots()?))
-        })
-    }
-
-    /// Overwrites what changes left behind in the write-ahead log and in free pages.
-    ///
-    /// # Errors
-    /// SQLite's refusal.
-    pub fn scrub(&self) -> Result<(), StoreError> {
-        self.with_writer(Writer::scrub)
-    }
 }
 
-/// A row as stored.
-#[derive(Clone, Debug)]
-pub struct StoredRow {
-    /// Its sequence number.
-    pub seq: u64,
-    /// The chain value after it.
-    pub head: Vec<u8>,
-    /// Its text.
-    pub body: String,
+fn is_owed(batch: &Batch) -> bool {
+    matches!(batch.urgency, Urgency::Owed(_))
 }
 
-/// What a full check of the ledger found: every row from `first` to `last` follows.
-#[derive(Clone, Copy, Debug)]
-pub struct Verified {
-    /// The first kept row.
-    pub first: u64,
-    /// The last row.
-    pub last: Link,
+/// Leaves what the last space is kept for, and refuses the rest.
+fn only_urgent(waiting: Vec<Batch>) -> Vec<Batch> {
+    let (ordinary, urgent) = waiting.into_iter().partition(|batch| batch.urgency == Urgency::Ordinary);
+    refuse(ordinary);
+    urgent
 }
 
-/// One transaction for everything that waits, and every ticket its outcome. Returns what is still owed.
-fn settle_all(writer: &mut Writer, waiting: Vec<Batch>) -> Vec<Batch> {
-    match writer.commit(&waiting) {
-        Err(error) => {
-            tracing::error!(reason = %cause(&error), "the ledger could not be written; nothing was signed for it");
-            for batch in &waiting {
-                *batch.outcome.lock() = Some(Err(Unavailable));
-            }
-            waiting.into_iter().filter(|batch| batch.on_failure == OnFailure::Owe).collect()
-        }
-        Ok(first_seq) => {
-            let mut seq = first_seq;
-            for batch in waiting {
-                let receipts = batch.entries.iter().map(|entry| receipt(entry, &mut seq)).collect();
-                *batch.outcome.lock() = Some(Ok(receipts));
-            }
-            Vec::new()
-        }
+/// Tells everyone that nothing of it holds on the disk. Returns what is still owed.
+fn refuse(waiting: Vec<Batch>) -> Vec<Batch> {
+    for batch in &waiting {
+        batch.settle(Err(Unavailable));
+    }
+    waiting.into_iter().filter(is_owed).collect()
+}
+
+fn tell_receipts(written: &[Batch], first_seq: u64) {
+    let mut seq = first_seq;
+    for batch in written {
+        let receipts = batch.entries.iter().map(|entry| receipt(entry, &mut seq)).collect();
+        batch.settle(Ok(receipts));
     }
 }
 
@@ -348,30 +374,66 @@ fn cause(error: &StoreError) -> String {
 }
 
 #[cfg(test)]
-impl Batch {
-    /// A batch that nobody waits for.
-    pub(crate) fn of(entries: Vec<Entry>, changes: Vec<Change>) -> Batch {
-        let outcome = Arc::new(Mutex::new(None));
-        Batch { entries, changes, wall: UnixMs(0), on_failure: OnFailure::Forget, outcome }
-    }
-}
-
-#[cfg(test)]
 impl Ledger {
     /// Makes the next write fail, as a full or read-only disk does.
     pub(crate) fn refuse_next_write(&self) {
-        self.with_writer(Writer::refuse_writes).unwrap();
+        // However long another has the writer: what comes next is to be refused.
+        Writer::refuse_writes(self.writer.lock().as_mut().unwrap()).unwrap();
+    }
+
+    /// Lets the next commit reach the disk and seem to have failed all the same.
+    pub(crate) fn mishear_next_commit(&self) {
+        self.with_writer(Writer::mishear_commits).unwrap();
+    }
+
+    /// Makes writing the anchor fail.
+    pub(crate) fn refuse_anchor(&self) {
+        self.with_writer(Writer::refuse_anchor).unwrap();
+    }
+
+    /// Lets the anchor be written again.
+    pub(crate) fn mend_anchor(&self) {
+        self.with_writer(Writer::mend_anchor).unwrap();
+    }
+
+    /// Makes the next write that needs another page fail, as a full disk does.
+    pub(crate) fn allow_no_more_pages(&self) {
+        self.with_writer(|writer| writer.allow_no_more_pages()).unwrap();
+    }
+
+    /// Makes the next commit fail, with nothing of it durable.
+    pub(crate) fn fail_before_commit(&self) {
+        self.with_writer(Writer::fail_before_commit).unwrap();
     }
 
     /// Keeps the disk busy for as long as the guard lives.
     pub(crate) fn stall(&self) -> impl Drop + '_ {
-        self.writer.lock()
+        let held = self.writer.lock();
+        let working = self.work.begin();
+        Stalled { _held: held, _working: working }
+    }
+
+    /// Runs any statement, as one who writes to the file would.
+    pub(crate) fn run(&self, statement: &str) {
+        self.with_writer(|writer| writer.run(statement)).unwrap();
     }
 
     /// How many batches wait.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.lock().len()
     }
+}
+
+/// A disk that hangs.
+#[cfg(test)]
+struct Stalled<H, W> {
+    _held: H,
+    _working: W,
+}
+
+#[cfg(test)]
+impl<H, W> Drop for Stalled<H, W> {
+    fn drop(&mut self) {}
 }
 
 #[cfg(test)]

@@ -5,9 +5,18 @@
 //! record       sealed records and slots, row by row
 //! state        the one row that says what all others must be
 //! anchor       the state row's witness, in another directory
+//! opening      from a file to a writer, step by step
 //! verify       what must be true of a database before it is believed
 //! writer       one transaction at a time, and what must be true between them
-//! ledger       the queue, group commit, permits
+//! recovery     after a failure: what is believed again, and when
+//! identity     whether the files that are open are still the ones with the names
+//! space        what is left of the disk, and a reserve for the end of it
+//! queue        what waits for the disk, and what memory owes to it
+//! work         tells a disk that works from one that hangs
+//! ledger       group commit, permits
+//! rekey        a new vault key for everything at once
+//! checkpoint   the chain signed, and where an unlock may begin to verify it
+//! prune        old rows taken out, on purpose and said so
 //! first        what a new database holds
 //! attempts     failed unlocks, counted while no key exists
 //! ```
@@ -16,15 +25,23 @@
 
 pub mod anchor;
 pub mod attempts;
+pub mod checkpoint;
 pub mod connection;
 pub mod file;
 pub mod first;
+pub mod identity;
 pub mod ledger;
+pub mod opening;
+pub mod prune;
+pub mod queue;
 pub mod record;
+pub mod rekey;
+pub mod space;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod surgery;
 pub mod verify;
+pub mod work;
 pub mod writer;
 
 use crate::types::id::Id;
@@ -39,6 +56,14 @@ pub enum IntegrityError {
     /// A table, trigger, view or index that this version did not make.
     #[error("the database's schema is not this version's: {0}")]
     Schema(String),
+    /// A database that a newer program wrote.
+    #[error("the database has schema version {found}, and this program knows up to {known}")]
+    Newer {
+        /// The database's version.
+        found: i64,
+        /// This program's.
+        known: u32,
+    },
     /// A record that does not open under its own identity.
     #[error("the record {id} in table `{table}` was changed outside the vault")]
     Tampered {
@@ -47,9 +72,19 @@ pub enum IntegrityError {
         /// The record.
         id: Id,
     },
-    /// Rows were added, removed or replaced.
+    /// Rows were replaced.
     #[error("{0} does not match the vault's state row")]
     Manifest(&'static str),
+    /// Rows were added or removed.
+    #[error("there are {found} {what}, but the vault's state row says {stated}")]
+    Count {
+        /// Of what: credentials, bots, policies or settings.
+        what: &'static str,
+        /// How many there are.
+        found: u64,
+        /// How many there must be.
+        stated: u64,
+    },
     /// The database is older than the anchor remembers.
     #[error(
         "the database is at state version {database} and ledger row {database_row}, but the anchor remembers {anchor} and {anchor_row}"
@@ -68,7 +103,7 @@ pub enum IntegrityError {
     #[error("the anchor {0}")]
     Anchor(&'static str),
     /// A ledger row that does not follow from the one before.
-    #[error("the ledger is broken at row {seq}")]
+    #[error("the ledger is broken at row {seq}: it does not follow from the rows before it")]
     Audit {
         /// The first row that does not follow.
         seq: u64,
@@ -83,9 +118,9 @@ impl IntegrityError {
     pub fn code(&self) -> &'static str {
         match self {
             IntegrityError::Corrupt(_) => "vault.storage_corrupt",
-            IntegrityError::Schema(_) => "vault.schema_mismatch",
+            IntegrityError::Schema(_) | IntegrityError::Newer { .. } => "vault.schema_mismatch",
             IntegrityError::Tampered { .. } => "vault.tampered",
-            IntegrityError::Manifest(_) => "vault.manifest_mismatch",
+            IntegrityError::Manifest(_) | IntegrityError::Count { .. } => "vault.manifest_mismatch",
             IntegrityError::Rollback { .. } | IntegrityError::Anchor(_) => "vault.rollback_detected",
             IntegrityError::Audit { .. } => "vault.audit_broken",
         }
@@ -97,6 +132,7 @@ impl IntegrityError {
             IntegrityError::Rollback { .. } | IntegrityError::Anchor(_) => {
                 "find the newest files; if this older state is what you want, say so with --accept-rollback"
             }
+            IntegrityError::Newer { .. } => "use the version of signvault that wrote it, or a newer one",
             _ => RESTORE,
         }
     }
@@ -123,6 +159,9 @@ pub enum StoreError {
     /// The vault was locked meanwhile, and its database closed.
     #[error("the vault was locked meanwhile")]
     Closed,
+    /// The disk works on something else for longer than anyone waits, or has not taken what it must take first.
+    #[error("the disk did not answer in time")]
+    Late,
 }
 
 /// How much an acknowledged ledger row survives.
@@ -152,3 +191,6 @@ impl From<rusqlite::Error> for StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,13 +72,38 @@ pub fn read_all(connection: &Connection, table: Table) -> Result<Vec<RecordRow>,
     Ok(found)
 }
 
+/// The rows of a table that follow an id, by id, at most `limit`.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read_after(
+    connection: &Connection,
+    table: Table,
+    after: Option<Id>,
+    limit: u32,
+) -> Result<Vec<RecordRow>, StoreError> {
+    let text = format!(
+        "SELECT id, version, epoch, salt, commitment, ciphertext FROM {} WHERE id > ?1 ORDER BY id LIMIT ?2",
+        table.name()
+    );
+    let mut statement = connection.prepare_cached(&text)?;
+    // An empty value sorts before every id.
+    let after = after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+    let mut rows = statement.query(params![after, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read_row(row)?);
+    }
+    Ok(found)
+}
+
 /// One row of a table; `None` when there is none of that id.
 ///
 /// # Errors
 /// As [`read_all`].
 pub fn read(connection: &Connection, table: Table, id: &Id) -> Result<Option<RecordRow>, StoreError> {
     let text = format!("SELECT id, version, epoch, salt, commitment, ciphertext FROM {} WHERE id = ?1", table.name());
-    let mut statement = connection.prepare(&text)?;
+    let mut statement = connection.prepare_cached(&text)?;
     let mut rows = statement.query([id.as_bytes()])?;
     rows.next()?.map(read_row).transpose()
 }
@@ -118,7 +143,8 @@ pub fn put(connection: &Connection, table: Table, row: &RecordRow) -> rusqlite::
 /// # Errors
 /// SQLite's refusal.
 pub fn delete(connection: &Connection, table: Table, id: &Id) -> rusqlite::Result<()> {
-    connection.execute(&format!("DELETE FROM {} WHERE id = ?1", table.name()), params![id.as_bytes()])?;
+    let text = format!("DELETE FROM {} WHERE id = ?1", table.name());
+    connection.prepare_cached(&text)?.execute(params![id.as_bytes()])?;
     Ok(())
 }
 
@@ -161,6 +187,19 @@ pub fn put_slot(connection: &Connection, slot: &Slot) -> rusqlite::Result<()> {
         "INSERT OR REPLACE INTO slot (slot_id, header, commitment, wrapped) VALUES (?1, ?2, ?3, ?4)",
         params![slot.header.slot_id, slot.header.to_bytes(), slot.commitment, slot.wrapped],
     )?;
+    Ok(())
+}
+
+/// Takes every record and every slot out. Their pages go back whole and are overwritten, which is more than a row that is
+/// replaced can promise: when SQLite moves rows between pages, pieces of them may stay where they were.
+///
+/// # Errors
+/// SQLite's refusal.
+pub fn clear(connection: &Connection) -> rusqlite::Result<()> {
+    for table in Table::ALL {
+        connection.execute(&format!("DELETE FROM {}", table.name()), [])?;
+    }
+    connection.execute("DELETE FROM slot", [])?;
     Ok(())
 }
 

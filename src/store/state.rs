@@ -2,10 +2,10 @@
 //! every change (not with every ledger row), so a row that was swapped, dropped, inserted or taken from an older copy
 //! does not match it.
 
-use crate::audit::chain::Link;
+use crate::audit::chain::{Link, Point};
 use crate::crypto::mac;
 use crate::crypto::slot::Slot;
-use crate::store::record::{SlotRow, Table};
+use crate::store::record::{RecordRow, SlotRow, Table};
 use crate::store::{IntegrityError, StoreError};
 use crate::types::clock::UnixMs;
 use crate::types::id::Id;
@@ -31,14 +31,19 @@ pub struct State {
     pub schema: [u8; 32],
     /// A point of the ledger's chain: the last row at the time of the change.
     pub audit: Link,
-    /// The first ledger row that is kept, and the chain value before it.
-    pub first_kept: Link,
+    /// The point before the first ledger row that is kept.
+    pub first_kept: Point,
+    /// The last point that was signed. What comes after it is verified before the first signature of an unlocked vault;
+    /// what comes before it, afterwards.
+    pub checkpoint: Point,
     /// The highest wall time seen.
     pub wall_high: UnixMs,
 }
 
 /// The order of [`State::counts`].
 const COUNTED: [Table; 4] = [Table::Credential, Table::Bot, Table::Policy, Table::Setting];
+/// The longest item of the root: the table's name, id, version and commitment, each behind its length.
+const ROOT_ITEM_BYTES: usize = 4 * 4 + 10 + 16 + 8 + 32;
 
 /// What is known of every record without opening it: enough for the root.
 #[derive(Clone, Debug, Default)]
@@ -55,15 +60,30 @@ impl Index {
         self.0.remove(&(table, *id));
     }
 
+    /// Whether a row is the one that was noted last.
+    pub(crate) fn holds(&self, table: Table, row: &RecordRow) -> bool {
+        self.0.get(&(table, row.id)) == Some(&(row.version, row.sealed.commitment))
+    }
+
+    /// Every record's present version.
+    pub(crate) fn versions(&self) -> BTreeMap<(Table, Id), u64> {
+        self.0.iter().map(|(key, (version, _))| (*key, *version)).collect()
+    }
+
     fn counts(&self) -> [u64; 4] {
-        COUNTED.map(|table| self.0.keys().filter(|(of, _)| *of == table).count() as u64)
+        let mut counts = [0; 4];
+        for (table, _) in self.0.keys() {
+            counts[COUNTED.iter().position(|of| of == table).expect("every table is counted")] += 1;
+        }
+        counts
     }
 
     fn root(&self) -> [u8; 32] {
-        let item = |(key, value): (&(Table, Id), &(u64, [u8; 32]))| {
-            mac::enc(&[key.0.name().as_bytes(), key.1.as_bytes(), &value.0.to_be_bytes(), &value.1])
-        };
-        let items: Vec<u8> = self.0.iter().flat_map(item).collect();
+        // One buffer for all: a vault may have a hundred thousand records, and each change takes this.
+        let mut items = Vec::with_capacity(self.0.len() * ROOT_ITEM_BYTES);
+        for ((table, id), (version, commitment)) in &self.0 {
+            mac::enc_into(&mut items, &[table.name().as_bytes(), id.as_bytes(), &version.to_be_bytes(), commitment]);
+        }
         mac::sha256(&[&items])
     }
 }
@@ -93,19 +113,27 @@ impl State {
         }
     }
 
+    /// The same vault after a change that leaves its records and slots as they are.
+    pub fn with_same_tables(&self, audit: Link, wall: UnixMs) -> State {
+        let state_version = self.state_version + 1;
+        State { state_version, audit, wall_high: self.wall_high.max(wall), ..self.clone() }
+    }
+
     /// Compares with what the tables hold.
     ///
     /// # Errors
-    /// [`IntegrityError::Manifest`], naming what differs.
+    /// [`IntegrityError::Count`] and [`IntegrityError::Manifest`], naming what differs.
     pub fn compare(&self, index: &Index, slots: [u8; 32], schema: [u8; 32]) -> Result<(), IntegrityError> {
         let counts = index.counts();
         if let Some(at) = (0..counts.len()).find(|&at| counts[at] != self.counts[at]) {
-            return Err(IntegrityError::Manifest(match COUNTED[at] {
-                Table::Credential => "the number of credentials",
-                Table::Bot => "the number of bots",
-                Table::Policy => "the number of policies",
-                Table::Setting => "the number of settings",
-            }));
+            let (found, stated) = (counts[at], self.counts[at]);
+            let what = match COUNTED[at] {
+                Table::Credential => "credentials",
+                Table::Bot => "bots",
+                Table::Policy => "policies",
+                Table::Setting => "settings",
+            };
+            return Err(IntegrityError::Count { what, found, stated });
         }
         match () {
             () if !mac::equal(&self.root, &index.root()) => Err(IntegrityError::Manifest("a record")),
@@ -130,14 +158,18 @@ impl State {
             &self.schema,
             &self.audit.seq.to_be_bytes(),
             &self.audit.head,
-            &(self.first_kept.seq + 1).to_be_bytes(),
-            &self.first_kept.head,
+            &(self.first_kept.link.seq + 1).to_be_bytes(),
+            &self.first_kept.link.head,
             &self.wall_high.0.to_be_bytes(),
+            &self.first_kept.digest,
+            &self.checkpoint.link.seq.to_be_bytes(),
+            &self.checkpoint.link.head,
+            &self.checkpoint.digest,
         ])
     }
 
     fn parse(bytes: &[u8]) -> Option<State> {
-        let items: [&[u8]; 15] = mac::dec(bytes)?.try_into().ok()?;
+        let items: [&[u8]; 19] = mac::dec(bytes)?.try_into().ok()?;
         let u64_at = |at: usize| items[at].try_into().ok().map(u64::from_be_bytes);
         let hash_at = |at: usize| items[at].try_into().ok();
         Some(State {
@@ -149,7 +181,11 @@ impl State {
             slots: hash_at(8)?,
             schema: hash_at(9)?,
             audit: Link { seq: u64_at(10)?, head: hash_at(11)? },
-            first_kept: Link { seq: u64_at(12)?.checked_sub(1)?, head: hash_at(13)? },
+            first_kept: Point {
+                link: Link { seq: u64_at(12)?.checked_sub(1)?, head: hash_at(13)? },
+                digest: hash_at(15)?,
+            },
+            checkpoint: Point { link: Link { seq: u64_at(16)?, head: hash_at(17)? }, digest: hash_at(18)? },
             wall_high: UnixMs(i64::from_be_bytes(items[14].try_into().ok()?)),
         })
     }
@@ -166,20 +202,33 @@ pub fn write(connection: &Connection, state_key: &[u8; 32], state: &State) -> ru
     Ok(())
 }
 
+/// The epoch that the state row names, before anything of it is authenticated.
+///
+/// # Errors
+/// [`IntegrityError::Manifest`] when there is no state row of this layout.
+pub fn told_epoch(connection: &Connection) -> Result<u32, StoreError> {
+    let (body, _) = read_row(connection)?;
+    let state = State::parse(&body).ok_or(IntegrityError::Manifest("the state row itself"))?;
+    Ok(state.epoch)
+}
+
 /// Reads the state row and checks its MAC.
 ///
 /// # Errors
 /// [`IntegrityError::Manifest`] when it is missing, changed, or another vault's.
 pub fn read(connection: &Connection, state_key: &[u8; 32], vault_id: &Id) -> Result<State, StoreError> {
-    let row = connection.query_row("SELECT body, mac FROM state WHERE one = 1", [], |row| {
-        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
-    });
-    let (body, mac) = match row {
-        Err(rusqlite::Error::QueryReturnedNoRows) => return Err(IntegrityError::Manifest("a missing state row").into()),
-        other => other?,
-    };
+    let (body, mac) = read_row(connection)?;
     let expected = mac::hmac_sha256(state_key, &[&body]);
     let authentic = mac::equal(&expected, &mac).then(|| State::parse(&body)).flatten();
     let state = authentic.filter(|state| state.vault_id == *vault_id);
     state.ok_or(IntegrityError::Manifest("the state row itself").into())
+}
+
+fn read_row(connection: &Connection) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+    let row =
+        connection.query_row("SELECT body, mac FROM state WHERE one = 1", [], |row| Ok((row.get(0)?, row.get(1)?)));
+    match row {
+        Err(rusqlite::Error::QueryReturnedNoRows) => Err(IntegrityError::Manifest("a missing state row").into()),
+        other => Ok(other?),
+    }
 }

@@ -1,5 +1,7 @@
 //! What one who can write to the database but has no key might do to it, and the code that each must be refused with.
 
+pub(crate) mod cells;
+
 use crate::store::file::Paths;
 use rusqlite::Connection;
 

@@ -1,11 +1,11 @@
 //! What must be true of a database before it is believed: its records against the state row, its ledger from row to row,
 //! and both against the anchor. Nothing here changes the database.
 
-use crate::audit::chain::Link;
+use crate::audit::chain::{Link, Point};
 use crate::crypto::keys::LedgerKeys;
 use crate::store::anchor::{Anchor, Mark};
 use crate::store::file::{self, Paths};
-use crate::store::ledger::StoredRow;
+use crate::store::ledger::reading::StoredRow;
 use crate::store::record::{self, RecordRow, Table};
 use crate::store::state::{self, Index, State};
 use crate::store::writer::Rollback;
@@ -47,7 +47,8 @@ pub fn compare(connection: &Connection, state: &State, index: &Index) -> Result<
     Ok(state.compare(index, slots, connection::schema_hash(connection)?)?)
 }
 
-/// The whole chain, from the first kept row, before which there is none; the state row's own point must lie on it.
+/// The chain after a point, which is before the first kept row or one that was signed. The points that the state row names
+/// must lie on it, and before the first kept row there is none.
 ///
 /// # Errors
 /// [`IntegrityError::Audit`] names the first row that does not follow.
@@ -55,25 +56,32 @@ pub fn verify_chain(
     connection: &Connection,
     keys: &LedgerKeys,
     state: &State,
+    start: Point,
     each_row: &mut dyn FnMut(u64, &str),
-) -> Result<Link, StoreError> {
-    let mut at = state.first_kept;
-    let mut on_chain = at == state.audit;
-    let mut note = |seq: u64, head: &[u8; 32]| on_chain |= seq == state.audit.seq && *head == state.audit.head;
+) -> Result<Point, StoreError> {
+    let mut at = start;
+    let (mut on_chain, mut signed) = (at.link == state.audit, at == state.checkpoint);
+    let mut each = |point: &Point, body: &str| {
+        on_chain |= point.link == state.audit;
+        signed |= *point == state.checkpoint;
+        each_row(point.link.seq, body);
+        true
+    };
     loop {
-        let next = verify_page_noting(connection, keys, &state.vault_id, at, each_row, &mut note)?;
+        let next = follow_rows(connection, keys, &state.vault_id, at, PAGE, &mut each)?;
         if next == at {
             break;
         }
         at = next;
     }
     let before = "SELECT EXISTS (SELECT 1 FROM audit WHERE seq <= ?1)";
-    if connection.query_row(before, [state.first_kept.seq as i64], |row| row.get(0))? {
-        return Err(IntegrityError::Audit { seq: state.first_kept.seq }.into());
+    if connection.query_row(before, [state.first_kept.link.seq as i64], |row| row.get(0))? {
+        return Err(IntegrityError::Audit { seq: state.first_kept.link.seq }.into());
     }
-    match on_chain {
-        true => Ok(at),
-        false => Err(IntegrityError::Audit { seq: at.seq.min(state.audit.seq) + 1 }.into()),
+    let named = [(on_chain, state.audit.seq), (signed || state.checkpoint.link.seq == 0, state.checkpoint.link.seq)];
+    match named.iter().find(|(found, _)| !found) {
+        None => Ok(at),
+        Some((_, seq)) => Err(IntegrityError::Audit { seq: at.link.seq.min(*seq) + 1 }.into()),
     }
 }
 
@@ -85,18 +93,19 @@ pub fn verify_chain_from(
     connection: &Connection,
     keys: &LedgerKeys,
     vault_id: &Id,
-    known: Link,
-) -> Result<Link, StoreError> {
-    let head: Option<Vec<u8>> = match known.seq {
-        0 => Some(known.head.to_vec()),
+    known: Point,
+) -> Result<Point, StoreError> {
+    let Link { seq, head: expected } = known.link;
+    let head: Option<Vec<u8>> = match seq {
+        0 => Some(expected.to_vec()),
         seq => connection.query_row("SELECT head FROM audit WHERE seq = ?1", [seq as i64], |row| row.get(0)).ok(),
     };
-    if head.as_deref() != Some(&known.head[..]) {
-        return Err(IntegrityError::Audit { seq: known.seq }.into());
+    if head.as_deref() != Some(&expected[..]) {
+        return Err(IntegrityError::Audit { seq }.into());
     }
     let mut at = known;
     loop {
-        let next = verify_page(connection, keys, vault_id, at, &mut |_, _| ())?;
+        let next = follow_rows(connection, keys, vault_id, at, PAGE, &mut |_, _| true)?;
         if next == at {
             return Ok(at);
         }
@@ -104,33 +113,27 @@ pub fn verify_chain_from(
     }
 }
 
-/// One page of rows after a point, and the point after them; the same point when there are none.
+/// Follows up to `limit` rows after a point and returns the point after them; the same point when there are none. `each`
+/// sees every row that follows with the point after it, and ends this before the row when it says no.
 ///
 /// # Errors
 /// [`IntegrityError::Audit`] names the first row that does not follow.
-pub fn verify_page(
+pub fn follow_rows(
     connection: &Connection,
     keys: &LedgerKeys,
     vault_id: &Id,
-    at: Link,
-    each_row: &mut dyn FnMut(u64, &str),
-) -> Result<Link, StoreError> {
-    verify_page_noting(connection, keys, vault_id, at, each_row, &mut |_, _| ())
-}
-
-fn verify_page_noting(
-    connection: &Connection,
-    keys: &LedgerKeys,
-    vault_id: &Id,
-    mut at: Link,
-    each_row: &mut dyn FnMut(u64, &str),
-    note: &mut dyn FnMut(u64, &[u8; 32]),
-) -> Result<Link, StoreError> {
-    for row in read_rows(connection, at.seq, PAGE)? {
-        let next = at.follow(keys.audit.expose(), vault_id, row.seq, &row.head, &row.body);
-        at = next.ok_or(IntegrityError::Audit { seq: at.seq + 1 })?;
-        each_row(row.seq, &row.body);
-        note(at.seq, &at.head);
+    mut at: Point,
+    limit: u32,
+    each: &mut dyn FnMut(&Point, &str) -> bool,
+) -> Result<Point, StoreError> {
+    for row in read_rows(connection, at.link.seq, limit)? {
+        let due = at.link.seq + 1;
+        let next = at.follow(keys.audit_key(due), vault_id, row.seq, &row.head, &row.body);
+        let next = next.ok_or(IntegrityError::Audit { seq: due })?;
+        if !each(&next, &row.body) {
+            break;
+        }
+        at = next;
     }
     Ok(at)
 }
@@ -149,7 +152,7 @@ pub fn read_rows(connection: &Connection, after: u64, limit: u32) -> Result<Vec<
 }
 
 /// Opens the anchor and compares: a database ahead of it is what a crash leaves, one behind it is an older copy. The last
-/// value says whether an older copy was accepted.
+/// value is the refusal of an older copy that was accepted.
 ///
 /// # Errors
 /// [`IntegrityError::Anchor`] and [`IntegrityError::Rollback`].
@@ -160,19 +163,22 @@ pub fn open_anchor(
     state: &State,
     tail: Link,
     rollback: Rollback,
-) -> Result<(Anchor, Mark, bool), StoreError> {
+) -> Result<(Anchor, Mark, Option<IntegrityError>), StoreError> {
     let path = paths.anchor();
     let found = Anchor::open(&path, keys.anchor.expose(), &state.vault_id).and_then(|(anchor, mark)| {
         match behind(connection, state, tail, mark)? {
-            None => Ok((anchor, mark, false)),
+            None => Ok((anchor, mark, None)),
             Some(refusal) => Err(refusal.into()),
         }
     });
     match (found, rollback) {
-        (Err(StoreError::Integrity(IntegrityError::Anchor(_) | IntegrityError::Rollback { .. })), Rollback::Accept) => {
+        (
+            Err(StoreError::Integrity(refusal @ (IntegrityError::Anchor(_) | IntegrityError::Rollback { .. }))),
+            Rollback::Accept,
+        ) => {
             file::private_dir(&paths.anchor_dir)?;
             let mark = Mark { state_version: state.state_version, audit: tail };
-            Ok((Anchor::create(&path, keys.anchor.expose(), &state.vault_id, mark)?, mark, true))
+            Ok((Anchor::create(&path, keys.anchor.expose(), &state.vault_id, mark)?, mark, Some(refusal)))
         }
         (found, _) => found,
     }
@@ -193,7 +199,7 @@ fn behind(
     if state.state_version < mark.state_version || tail.seq < mark.audit.seq {
         return Ok(Some(rollback));
     }
-    if mark.audit.seq <= state.first_kept.seq {
+    if mark.audit.seq <= state.first_kept.link.seq {
         return Ok(None);
     }
     let head: Vec<u8> =

@@ -4,19 +4,30 @@
 //! the tables must match the authenticated state row and the chain must go on from the last row that was acknowledged.
 //! What reached the disk beyond that row is taken back, because its callers were told that it did not.
 
-use crate::audit::chain::Link;
+use crate::audit::attested::{self, Covers};
+use crate::audit::chain::{Link, Point};
 use crate::crypto::keys::LedgerKeys;
-use crate::crypto::slot::{Slot, SlotHeader};
 use crate::store::anchor::{Anchor, Mark};
 use crate::store::file::Paths;
-use crate::store::ledger::{Batch, Change, StoredRow};
-use crate::store::record::{self, RecordRow, SlotRow, Table};
+use crate::store::identity::Identity;
+use crate::store::ledger::Change;
+use crate::store::ledger::reading::StoredRow;
+use crate::store::opening::Parts;
+use crate::store::queue::Batch;
+use crate::store::record::{self, SlotRow};
+use crate::store::rekey::Sealer;
 use crate::store::state::{self, Index, State};
+use crate::store::writer::recovery::replaced_by;
 use crate::store::{Durability, IntegrityError, StoreError, connection, file, verify};
 use crate::types::id::Id;
 use rusqlite::{Connection, TransactionBehavior, params};
-use std::path::Path;
+use std::fs::File;
 use std::sync::Arc;
+
+mod migrate;
+mod recovery;
+mod rekey;
+mod snapshot;
 
 /// The anchor is written at least every so many rows.
 const ROWS_PER_ANCHOR: u64 = 256;
@@ -34,11 +45,29 @@ pub struct Writer {
     durability: Durability,
     index: Index,
     state: State,
-    tail: Link,
+    tail: Point,
+    /// Whether a row since the last checkpoint counts in rolling limits.
+    counts: bool,
     anchor: Anchor,
     anchored: Mark,
+    /// Whether the anchor could not be written the last time: nothing else is, until it can be.
+    anchor_failed: bool,
     /// What the last transaction that wrote changes replaced, for as long as it may have to be taken back.
     replaced: Vec<Change>,
+    /// The files that the connection has open.
+    files: Identity,
+    /// Whether one of them had lost its name when they were last looked at.
+    is_displaced: bool,
+    /// The file in the database's place that was refused last: device, inode, size and time of change.
+    refused: Option<(u64, u64, u64, i64, i64)>,
+    /// The keys of a vault key that may or may not have reached the disk.
+    unsure: Option<Arc<LedgerKeys>>,
+    /// Seals again what was sealed under the vault key before the present one and waits still.
+    sealer: Option<Arc<dyn Sealer>>,
+    /// How often the connection was opened again.
+    generation: u64,
+    /// What copies are read from. Closed after the connection, because closing it ends the connection's locks.
+    file: Option<Arc<File>>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -56,52 +85,32 @@ pub enum Rollback {
     Accept,
 }
 
-/// A database that was opened and verified.
-pub struct Opened {
-    /// Its writer.
-    pub writer: Writer,
-    /// Every record, still sealed.
-    pub records: Vec<(Table, RecordRow)>,
-    /// Whether an older database than the anchor's was accepted.
-    pub rolled_back: bool,
-}
-
 impl Writer {
-    /// Opens a vault's database and verifies all of it that can be verified without opening a record: the file, the
-    /// schema, the state row, the manifest, the ledger's chain, the anchor. `each_row` sees every ledger row.
-    ///
-    /// # Errors
-    /// [`IntegrityError`] names what is wrong; nothing was changed.
-    pub fn open(
-        paths: &Paths,
-        keys: Arc<LedgerKeys>,
-        vault_id: Id,
-        durability: Durability,
-        rollback: Rollback,
-        each_row: &mut dyn FnMut(u64, &str),
-    ) -> Result<Opened, StoreError> {
-        let connection = connection::open(&paths.database())?;
-        let state = state::read(&connection, keys.state.expose(), &vault_id)?;
-        let records = verify::read_records(&connection)?;
-        let index = verify::index_of(&records);
-        verify::compare(&connection, &state, &index)?;
-        let tail = verify::verify_chain(&connection, &keys, &state, each_row)?;
-        let (anchor, anchored, rolled_back) = verify::open_anchor(paths, &connection, &keys, &state, tail, rollback)?;
-        connection::believe(&connection)?;
-        let writer = Writer {
+    /// The writer of a database that was verified up to `tail` and compared with its anchor.
+    pub(crate) fn new(parts: Parts, tail: Point, anchor: Anchor, anchored: Mark) -> Writer {
+        let Parts { connection, paths, keys, vault_id, durability, index, state, files, counts } = parts;
+        Writer {
             connection: Some(connection),
-            paths: paths.clone(),
+            paths,
             keys,
             vault_id,
             durability,
             index,
             state,
             tail,
+            counts,
             anchor,
             anchored,
+            anchor_failed: false,
             replaced: Vec::new(),
-        };
-        Ok(Opened { writer, records, rolled_back })
+            files,
+            is_displaced: false,
+            refused: None,
+            unsure: None,
+            sealer: None,
+            generation: 0,
+            file: None,
+        }
     }
 
     /// The state row as last written.
@@ -111,12 +120,33 @@ impl Writer {
 
     /// The last durable row.
     pub fn tail(&self) -> Link {
-        self.tail
+        self.tail.link
     }
 
-    /// Whether the connection is open: it is closed after a failure and opened again by the next write.
+    /// What a checkpoint that was made now would cover.
+    ///
+    /// # Errors
+    /// The disk's refusal, when it has to be opened again.
+    pub(crate) fn covers_now(&mut self) -> Result<Covers, StoreError> {
+        self.recover()?;
+        let Link { seq, .. } = self.state.checkpoint.link;
+        let from = if seq == 0 { 0 } else { seq + 1 };
+        Ok(Covers { vault: self.vault_id, from, at: self.tail, counts: self.counts })
+    }
+
+    /// The keys that authenticate what it writes.
+    pub fn keys(&self) -> Arc<LedgerKeys> {
+        Arc::clone(&self.keys)
+    }
+
+    /// Whether the next write may succeed: the connection is closed after a failure and opened again by the next write.
     pub fn is_sound(&self) -> bool {
-        self.connection.is_some()
+        self.connection.is_some() && !self.is_displaced && !self.anchor_failed
+    }
+
+    /// Where the vault's files are.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     /// Writes every batch in one transaction and says the sequence number of its first row.
@@ -126,7 +156,7 @@ impl Writer {
     /// it anew and takes back what did.
     pub(crate) fn commit(&mut self, batches: &[Batch]) -> Result<u64, StoreError> {
         self.recover()?;
-        let first = self.tail.seq + 1;
+        let first = self.tail.link.seq + 1;
         if batches.iter().all(Batch::is_empty) {
             return Ok(first);
         }
@@ -136,7 +166,7 @@ impl Writer {
     fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         let rows: u64 = batches.iter().map(|batch| batch.entries.len() as u64).sum();
         let changes = batches.iter().any(|batch| !batch.changes.is_empty());
-        let anchors = changes || self.tail.seq + rows >= self.anchored.audit.seq + ROWS_PER_ANCHOR;
+        let anchors = changes || self.tail.link.seq + rows >= self.anchored.audit.seq + ROWS_PER_ANCHOR;
         // Out of its place until the commit: whatever goes wrong, a panic too, leaves the connection closed.
         let mut connection = self.connection.take().ok_or_else(not_open)?;
         connection::synchronous(&connection, if anchors { Durability::Full } else { self.durability })?;
@@ -145,17 +175,21 @@ impl Writer {
         for body in batches.iter().flat_map(|batch| &batch.entries).map(|entry| entry.body.as_str()) {
             tail = tail.next(self.keys.audit.expose(), &self.vault_id, body);
             let mut insert = transaction.prepare_cached("INSERT INTO audit (seq, head, body) VALUES (?1, ?2, ?3)")?;
-            insert.execute(params![tail.seq as i64, tail.head, body])?;
+            insert.execute(params![tail.link.seq as i64, tail.link.head, body])?;
         }
         let state = match changes {
             false => None,
-            true => Some(self.write_changes(&transaction, tail, batches)?),
+            true => Some(self.write_changes(&transaction, tail.link, batches)?),
         };
         transaction.commit()?;
         self.connection = Some(connection);
         self.replaced.clear();
         self.tail = tail;
-        self.state = state.unwrap_or_else(|| self.state.clone());
+        self.counts |= batches.iter().flat_map(|batch| &batch.entries).any(|entry| attested::counts(&entry.body));
+        if let Some(state) = state {
+            self.counts &= state.checkpoint == self.state.checkpoint;
+            self.state = state;
+        }
         if anchors {
             self.try_anchor();
         }
@@ -166,79 +200,47 @@ impl Writer {
     /// transaction fails afterwards the index is wrong, and is read anew with the rest.
     fn write_changes(&mut self, transaction: &Connection, tail: Link, batches: &[Batch]) -> Result<State, StoreError> {
         let changes: Vec<&Change> = batches.iter().flat_map(|batch| &batch.changes).collect();
+        self.check_slots(transaction)?;
         self.replaced = replaced_by(transaction, &changes)?;
         for change in &changes {
             apply(transaction, change)?;
             match change {
                 Change::Put(table, row) => self.index.put(*table, row.id, row.version, row.sealed.commitment),
                 Change::Delete(table, id) => self.index.delete(*table, id),
-                Change::PutSlot(_) | Change::DeleteSlot(_) | Change::AcceptClock(_) => (),
+                _ => (),
             }
         }
         let slots = state::slots_hash(&record::read_slots(transaction)?);
         let wall = batches.iter().map(|batch| batch.wall).max().unwrap_or(self.state.wall_high);
-        let mut state = self.state.after(&self.index, slots, tail, wall);
+        let mut state = match changes.iter().all(|change| change.spares_tables()) {
+            true => self.state.with_same_tables(tail, wall),
+            false => self.state.after(&self.index, slots, tail, wall),
+        };
         for change in &changes {
-            if let Change::AcceptClock(now) = change {
-                state.wall_high = *now;
+            match change {
+                Change::AcceptClock(now) => state.wall_high = *now,
+                Change::Checkpoint(point) => state.checkpoint = *point,
+                Change::Prune(point) => state.first_kept = *point,
+                _ => (),
             }
         }
         state::write(transaction, self.keys.state.expose(), &state)?;
         Ok(state)
     }
 
-    /// Makes a closed connection sound again. Refuses to go on beside a database that is not the one left.
-    fn recover(&mut self) -> Result<(), StoreError> {
-        if self.connection.is_none() {
-            self.reopen()?;
-            tracing::warn!("the database was opened again after a failure");
+    /// Whether the slots are those that the state row tells of. Memory does not keep them, so one that was put into the file
+    /// meanwhile, an old password's perhaps, would become the vault's own with the next state row.
+    fn check_slots(&self, connection: &Connection) -> Result<(), StoreError> {
+        match state::slots_hash(&record::read_slots(connection)?) == self.state.slots {
+            true => Ok(()),
+            false => Err(IntegrityError::Manifest("a slot").into()),
         }
-        if self.anchor_is_near() {
-            return Ok(());
-        }
-        let anchored = self.write_anchor();
-        if anchored.is_err() {
-            self.connection = None;
-        }
-        anchored
-    }
-
-    fn reopen(&mut self) -> Result<(), StoreError> {
-        let mut connection = connection::open(&self.paths.database())?;
-        let state = state::read(&connection, self.keys.state.expose(), &self.vault_id)?;
-        verify::compare(&connection, &state, &verify::index_of(&verify::read_records(&connection)?))?;
-        let tail = verify::verify_chain_from(&connection, &self.keys, &self.vault_id, self.tail)?;
-        if state.state_version < self.state.state_version {
-            return Err(IntegrityError::Manifest("an older database under a running vault").into());
-        }
-        connection::believe(&connection)?;
-        if tail != self.tail || state != self.state {
-            self.take_back(&mut connection)?;
-        }
-        self.index = verify::index_of(&verify::read_records(&connection)?);
-        verify::compare(&connection, &self.state, &self.index)?;
-        self.connection = Some(connection);
-        self.replaced.clear();
-        Ok(())
-    }
-
-    /// Undoes a transaction that reached the disk although its commit failed: everyone was told that nothing of it holds,
-    /// and memory goes by that. No anchor has seen it.
-    fn take_back(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        connection::synchronous(connection, Durability::Full)?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for change in &self.replaced {
-            apply(&transaction, change)?;
-        }
-        transaction.execute("DELETE FROM audit WHERE seq > ?1", [self.tail.seq as i64])?;
-        state::write(&transaction, self.keys.state.expose(), &self.state)?;
-        Ok(transaction.commit()?)
     }
 
     /// Whether the anchor is recent enough that more rows may be written before it is.
     fn anchor_is_near(&self) -> bool {
         self.anchored.state_version == self.state.state_version
-            && self.tail.seq < self.anchored.audit.seq + 2 * ROWS_PER_ANCHOR
+            && self.tail.link.seq < self.anchored.audit.seq + 2 * ROWS_PER_ANCHOR
     }
 
     fn try_anchor(&mut self) {
@@ -248,13 +250,14 @@ impl Writer {
     }
 
     fn write_anchor(&mut self) -> Result<(), StoreError> {
-        let mark = Mark { state_version: self.state.state_version, audit: self.tail };
-        if mark == self.anchored {
+        let mark = Mark { state_version: self.state.state_version, audit: self.tail.link };
+        if mark == self.anchored && !self.anchor_failed {
             return Ok(());
         }
+        self.anchor_failed = true;
         let what = file::failed("the anchor could not be written");
         self.anchor.write(self.keys.anchor.expose(), &self.vault_id, mark).map_err(what)?;
-        self.anchored = mark;
+        (self.anchored, self.anchor_failed) = (mark, false);
         Ok(())
     }
 
@@ -263,21 +266,43 @@ impl Writer {
     /// # Errors
     /// The disk's refusal.
     pub fn tend(&mut self) -> Result<(), StoreError> {
+        self.take_in_moved_files()?;
         self.recover()?;
-        let behind = self.tail != self.anchored.audit;
-        let wal_bytes = std::fs::metadata(self.paths.database().with_extension("db-wal")).map_or(0, |wal| wal.len());
+        let behind = self.tail.link != self.anchored.audit;
+        let wal_bytes = std::fs::metadata(self.paths.log()).map_or(0, |wal| wal.len());
         let mode = match wal_bytes {
+            _ if self.is_still() => "",
             _ if wal_bytes > WAL_LIMIT_BYTES => "TRUNCATE",
             _ if wal_bytes > WAL_CHECKPOINT_BYTES || (behind && self.durability == Durability::Process) => "PASSIVE",
             _ => "",
         };
         if !mode.is_empty() {
-            let connection = self.sound()?;
-            // With FULL the log is synced before anything is folded in: a synced row precedes every anchor.
-            connection::synchronous(connection, Durability::Full)?;
-            connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))?;
+            self.fold_log(mode)?;
         }
         if behind { self.write_anchor() } else { Ok(()) }
+    }
+
+    /// Folds the log into the database. With FULL the log is synced before anything is folded in: a synced row precedes
+    /// every anchor. A failure closes the connection, like that of a commit.
+    fn fold_log(&mut self, mode: &str) -> Result<(), StoreError> {
+        let connection = self.connection.take().ok_or_else(not_open)?;
+        connection::synchronous(&connection, Durability::Full)?;
+        connection::fold(&connection, mode)?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Closes the database and leaves one file. If it is not sound, or not the file of that name any more, it is left as it
+    /// is, like after a crash.
+    ///
+    /// # Errors
+    /// SQLite's refusal; it is closed all the same.
+    pub fn close(&mut self) -> Result<(), StoreError> {
+        let may_fold = self.is_sound() && matches!(self.files.moved(&self.paths), Ok(None));
+        match self.connection.take() {
+            Some(connection) if may_fold => connection::fold_and_close(connection),
+            _ => Ok(()),
+        }
     }
 
     /// The slots as they stand in the database.
@@ -286,7 +311,9 @@ impl Writer {
     /// SQLite's refusal.
     pub fn slots(&mut self) -> Result<Vec<SlotRow>, StoreError> {
         self.recover()?;
-        record::read_slots(self.sound()?)
+        let connection = self.sound()?;
+        self.check_slots(connection)?;
+        record::read_slots(connection)
     }
 
     /// Durable rows after `after`, oldest first.
@@ -298,28 +325,31 @@ impl Writer {
         verify::read_rows(self.sound()?, after, limit)
     }
 
-    /// Checks one page of rows after a point and returns the point after them; the same point when there are none.
+    /// Checks a page of rows after a point and returns the point after them. What was pruned meanwhile was verified
+    /// before, so it is passed over. A row that `each` says no to, and whatever comes after it, is left for another time.
     ///
     /// # Errors
     /// [`IntegrityError::Audit`].
-    pub fn verify_page(&mut self, at: Link, each: &mut dyn FnMut(u64, &str)) -> Result<Link, StoreError> {
+    pub fn verify_page(
+        &mut self,
+        at: Point,
+        limit: u32,
+        each: &mut dyn FnMut(u64, &str) -> bool,
+    ) -> Result<Point, StoreError> {
         self.recover()?;
-        let next = verify::verify_page(self.sound()?, &self.keys, &self.vault_id, at, each)?;
-        match next == at && at.seq < self.tail.seq {
-            true => Err(IntegrityError::Audit { seq: at.seq + 1 }.into()),
+        let kept = self.state.first_kept;
+        let at = if at.link.seq < kept.link.seq { kept } else { at };
+        let mut stopped = false;
+        let mut each = |point: &Point, body: &str| {
+            let goes_on = each(point.link.seq, body);
+            stopped |= !goes_on;
+            goes_on
+        };
+        let next = verify::follow_rows(self.sound()?, &self.keys, &self.vault_id, at, limit, &mut each)?;
+        match next == at && at.link.seq < self.tail.link.seq && limit > 0 && !stopped {
+            true => Err(IntegrityError::Audit { seq: at.link.seq + 1 }.into()),
             false => Ok(next),
         }
-    }
-
-    /// A consistent copy of the database as one file.
-    ///
-    /// # Errors
-    /// SQLite's refusal.
-    pub fn snapshot(&mut self, to: &Path) -> Result<(), StoreError> {
-        self.recover()?;
-        let connection = self.sound()?;
-        connection.execute("VACUUM INTO ?1", [to.to_string_lossy().as_ref()])?;
-        Ok(())
     }
 
     /// Folds the whole write-ahead log in and cuts it, so that no old page stays behind; free pages are overwritten as
@@ -329,14 +359,18 @@ impl Writer {
     /// SQLite's refusal.
     pub fn scrub(&mut self) -> Result<(), StoreError> {
         self.recover()?;
-        let connection = self.sound()?;
-        connection::synchronous(connection, Durability::Full)?;
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
+        self.fold_log("TRUNCATE")
     }
 
     fn sound(&self) -> Result<&Connection, StoreError> {
         self.connection.as_ref().ok_or_else(not_open)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Nobody is left to tell; what could not be folded in is in the log.
+        let _ = self.close();
     }
 }
 
@@ -350,32 +384,11 @@ fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::Delete(table, id) => record::delete(connection, *table, id),
         Change::PutSlot(slot) => record::put_slot(connection, slot),
         Change::DeleteSlot(slot_id) => record::delete_slot(connection, *slot_id),
-        Change::AcceptClock(_) => Ok(()),
-    }
-}
-
-/// The changes that lead back to what stands in the tables now.
-fn replaced_by(connection: &Connection, changes: &[&Change]) -> Result<Vec<Change>, StoreError> {
-    let slots = record::read_slots(connection)?;
-    let slots: Vec<Slot> =
-        slots.iter().filter_map(|(header, c, wrapped)| Slot::parse(header, c, wrapped).ok()).collect();
-    let record = |table: Table, id: Id| -> Result<Option<Change>, StoreError> {
-        let known = record::read(connection, table, &id)?;
-        Ok(Some(known.map_or(Change::Delete(table, id), |row| Change::Put(table, row))))
-    };
-    let slot = |slot_id: u32| {
-        let known = slots.iter().find(|slot| slot.header.slot_id == slot_id).cloned();
-        known.map_or(Change::DeleteSlot(slot_id), Change::PutSlot)
-    };
-    let back = changes.iter().map(|change| match change {
-        Change::Put(table, row) => record(*table, row.id),
-        Change::Delete(table, id) => record(*table, *id),
-        Change::PutSlot(Slot { header: SlotHeader { slot_id, .. }, .. }) | Change::DeleteSlot(slot_id) => {
-            Ok(Some(slot(*slot_id)))
+        Change::Prune(point) => {
+            connection.execute("DELETE FROM audit WHERE seq <= ?1", [point.link.seq as i64]).map(|_| ())
         }
-        Change::AcceptClock(_) => Ok(None),
-    });
-    back.filter_map(Result::transpose).collect()
+        Change::AcceptClock(_) | Change::Checkpoint(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -386,11 +399,25 @@ impl Writer {
         Ok(self.sound()?.pragma_update(None, "query_only", true)?)
     }
 
+    /// Makes the next commit say that it failed after it is in the log: nobody can tell that from one that did fail.
+    pub(crate) fn mishear_commits(&mut self) -> Result<(), StoreError> {
+        self.recover()?;
+        let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+        let unheard = move |_: &mut rusqlite::hooks::Wal, _| Err(rusqlite::Error::SqliteFailure(error, None));
+        Ok(self.connection.as_mut().ok_or_else(not_open)?.wal_hook(Some(unheard))?)
+    }
+
     /// Makes the next write that needs another page fail, as a full disk does.
     pub(crate) fn allow_no_more_pages(&self) -> Result<(), StoreError> {
         let connection = self.sound()?;
         let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
         Ok(connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
+    }
+
+    /// Makes the next commit fail with all of it written and nothing of it durable.
+    pub(crate) fn fail_before_commit(&mut self) -> Result<(), StoreError> {
+        self.recover()?;
+        Ok(self.connection.as_mut().ok_or_else(not_open)?.commit_hook(Some(|| true))?)
     }
 
     /// Runs any statement, as one who writes to the file would.

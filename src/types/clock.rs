@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A moment of the wall clock: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,25 +22,34 @@ pub struct Now {
 pub trait Clock: Send + Sync {
     /// Reads both clocks.
     fn now(&self) -> Now;
+
+    /// Whether the kernel says that something keeps the wall clock right: a time server, a radio clock. A clock that has
+    /// nobody to ask says no.
+    fn is_synchronised(&self) -> bool {
+        false
+    }
 }
 
-/// The kernel's clocks.
+/// The kernel's clocks. The wall clock is the C library's, which a test may set for one process alone; the boot clock is
+/// asked for directly.
 #[derive(Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
         let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Now { wall: UnixMs(ms(wall)), boot_ms: ms(boot).unsigned_abs() }
+        let boot_ms = (boot.tv_sec * 1000 + boot.tv_nsec / 1_000_000).unsigned_abs();
+        Now { wall: UnixMs::of(SystemTime::now()), boot_ms }
     }
 }
 
-fn ms(time: rustix::time::Timespec) -> i64 {
-    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
-}
-
 impl UnixMs {
+    /// A moment as the standard library has it.
+    fn of(time: SystemTime) -> UnixMs {
+        let ms = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        UnixMs(time.duration_since(UNIX_EPOCH).map_or_else(|before| -ms(before.duration()), ms))
+    }
+
     /// Whole seconds, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
@@ -82,6 +92,14 @@ mod tests {
         let moment = UnixMs(1_709_251_199_999);
         assert_eq!(UnixMs::parse_rfc3339(&moment.to_string()), Some(moment));
         assert_eq!(UnixMs::parse_rfc3339("yesterday"), None);
+    }
+
+    #[test]
+    fn the_wall_clock_may_stand_before_1970() {
+        let second = std::time::Duration::from_millis(1500);
+        assert_eq!(UnixMs::of(UNIX_EPOCH + second), UnixMs(1500));
+        assert_eq!(UnixMs::of(UNIX_EPOCH - second), UnixMs(-1500));
+        assert!(SystemClock.now().wall > UnixMs(1_700_000_000_000) && SystemClock.now().boot_ms > 0);
     }
 
     #[test]

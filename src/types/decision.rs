@@ -43,7 +43,7 @@ pub enum Code {
     Grant,
     /// `policy.endpoint`: the policy lists endpoints and this is none of them.
     Endpoint,
-    /// `policy.mode`: an admin allows less than this for now.
+    /// `policy.mode`: an admin, or a disk with little space, allows less than this for now.
     Mode,
     /// `policy.order.instrument`: not one of the instruments, or none that can be read.
     OrderInstrument,

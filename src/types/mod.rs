@@ -1,7 +1,7 @@
 //! The nouns that every layer shares: ids, time, numbers, and the words of an ask.
 //!
 //! Deliberately absent: anything that does something. These types are made, compared and printed; judging, signing
-//! and storing belong to the layers above.
+//! and storing belong to the layers above. [`clock`] and [`mutex`] are what the machine has to be asked for.
 
 pub mod ask;
 pub mod clock;
@@ -13,3 +13,4 @@ pub mod endpoint;
 pub mod facts;
 pub mod id;
 pub mod mode;
+pub mod mutex;

@@ -22,6 +22,11 @@ impl Mode {
     /// Every mode, from the widest.
     pub const ALL: [Mode; 3] = [Mode::Normal, Mode::ReduceOnly, Mode::CancelOnly];
 
+    /// Whether nothing is taken away.
+    pub fn is_normal(&self) -> bool {
+        *self == Mode::Normal
+    }
+
     /// The name as commands and programs write it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,10 +1,11 @@
 //! Looking into the ledger: pages with filters, a full check, and the rows that no single request makes.
 
 use crate::audit::event::{Event, Used};
-use crate::store::ledger::{Ledger, StoredRow};
+use crate::store::ledger::Ledger;
+use crate::store::ledger::reading::StoredRow;
 use crate::types::clock::UnixMs;
 use crate::vault::{AdminError, Vault};
-use crate::wire::{AuditPage, AuditQuery, AuditRow, AuditVerified};
+use crate::wire::audit::{AuditPage, AuditQuery, AuditRow, AuditVerified};
 use data_encoding::HEXLOWER;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,17 +78,6 @@ impl Vault {
     /// [`AdminError::Locked`], [`AdminError::Unavailable`].
     pub fn audit_refused(&self, peer: &str, counts: &BTreeMap<String, u64>) -> Result<(), AdminError> {
         self.note(Event::Refused { peer, counts })
-    }
-
-    /// Work that belongs to no request; nothing while locked.
-    ///
-    /// # Errors
-    /// The disk's refusal; the next call tries again.
-    pub fn tend(&self) -> Result<(), AdminError> {
-        match self.ledger() {
-            Err(_) => Ok(()),
-            Ok(ledger) => Ok(ledger.tend()?),
-        }
     }
 
     /// The ledger of an unlocked vault.

@@ -47,7 +47,7 @@ pub fn authenticate(vault: &Vault, token: Option<&str>, uid: Option<u32>) -> Res
     // Each is worked out whatever the others say: the optimiser may not turn this into steps that stop early.
     let known = black_box(mac::equal(found.as_bytes(), id.as_bytes()));
     let same = black_box(mac::equal(&entry.bot.token_hash, &hash));
-    let may = black_box(!entry.rotating & may_come_in(&entry.bot, uid, now));
+    let may = black_box(entry.rotating.is_none() & may_come_in(&entry.bot, uid, now));
     if !(known & same & may) {
         return Err(NotLetIn::Failed);
     }
@@ -58,7 +58,7 @@ pub fn authenticate(vault: &Vault, token: Option<&str>, uid: Option<u32>) -> Res
 impl BotEntry {
     /// Whether the bot that was let in still is: its token is neither revoked nor replaced, nor being replaced.
     pub fn lets_in(&self, caller: &Caller) -> bool {
-        !self.bot.revoked && !self.rotating && mac::equal(&self.bot.token_hash, &caller.token)
+        !self.bot.revoked && self.rotating.is_none() && mac::equal(&self.bot.token_hash, &caller.token)
     }
 }
 

@@ -7,8 +7,9 @@ use crate::store::record::Table;
 use crate::types::clock::{Now, UnixMs};
 use crate::types::id::Id;
 use crate::types::mode::Mode;
-use crate::vault::change::Prepared;
-use crate::vault::state::{BotEntry, State, Unlocked};
+use crate::vault::change::{Prepared, Promised};
+use crate::vault::mode::NO_MODE_ROW;
+use crate::vault::state::{BotEntry, Unlocked};
 use crate::vault::token::{TokenHash, generate_token};
 use crate::vault::{AdminError, Vault, check_name, generate_id};
 use crate::wire::{BotAdd, BotCard, BotToken};
@@ -104,12 +105,20 @@ impl Vault {
     /// # Errors
     /// [`AdminError::NotFound`]; [`AdminError::AppliedInMemory`] when its row could not be written.
     pub fn revoke_bot(&self, name: &str) -> Result<BotCard, AdminError> {
-        self.change_at_once(|unlocked, now| {
+        self.begin_to_revoke_bot(name)?.settled()
+    }
+
+    /// The part of [`Vault::revoke_bot`] that waits for nobody.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`], [`AdminError::Locked`].
+    pub fn begin_to_revoke_bot(&self, name: &str) -> Result<Promised<BotCard>, AdminError> {
+        self.change_at_once("the row about a revocation is not written yet", |unlocked, now| {
             let (id, entry) = unlocked.bot_named(name).ok_or(AdminError::NotFound("bot"))?;
             let (bot, version) = (Bot { revoked: true, ..entry.bot.clone() }, entry.version + 1);
             let change = Change::Put(Table::Bot, seal(unlocked, id, version, &bot)?);
             if let Some(entry) = unlocked.bots.get_mut(&id) {
-                (entry.bot, entry.version) = (bot, version);
+                (entry.bot, entry.version, entry.rotating) = (bot, version, None);
             }
             let (_, entry) = unlocked.bot_named(name).ok_or(AdminError::NotFound("bot"))?;
             let card = shown(unlocked, id, entry);
@@ -122,7 +131,15 @@ impl Vault {
     /// # Errors
     /// [`AdminError::NotFound`]; [`AdminError::AppliedInMemory`] when its row could not be written.
     pub fn remove_bot(&self, name: &str) -> Result<(), AdminError> {
-        self.change_at_once(|unlocked, now| {
+        self.begin_to_remove_bot(name)?.settled()
+    }
+
+    /// The part of [`Vault::remove_bot`] that waits for nobody.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`], [`AdminError::Locked`].
+    pub fn begin_to_remove_bot(&self, name: &str) -> Result<Promised<()>, AdminError> {
+        self.change_at_once("the row about a removal is not written yet", |unlocked, now| {
             let (id, _) = unlocked.bot_named(name).ok_or(AdminError::NotFound("bot"))?;
             unlocked.bots.remove(&id);
             unlocked.book.forget_bot(&id);
@@ -131,8 +148,8 @@ impl Vault {
         })
     }
 
-    /// The one way a bot's record is written: seal, queue, and after it is durable put it into memory, unless a revoke
-    /// or removal came in between. From its place in the queue on, a bot's old token lets nobody in; it does again when
+    /// The one way a bot's record is written: seal, queue, and after it is durable put it into memory, unless a revoke,
+    /// a removal or a mode came in between. From its place in the queue on, a bot's old token lets nobody in; it does again when
     /// the disk refused the new one.
     fn write_bot(
         &self,
@@ -142,59 +159,47 @@ impl Vault {
         let prepare = |unlocked: &mut Unlocked, now: Now| {
             let (id, version, bot) = make(unlocked, now)?;
             let change = Change::Put(Table::Bot, seal(unlocked, id, version, &bot)?);
-            unlocked.bots.set_rotating(&id, true);
+            unlocked.bots.set_rotating(&id, Some(Box::new(bot.clone())));
             let event = Event::Bot { action, bot: &bot.name };
             Ok(Prepared::new(now, event, vec![change], (id, version, bot.clone())))
         };
         let publish = |unlocked: &mut Unlocked, (id, version, bot): &(Id, u64, Bot)| {
-            unlocked.bots.set_rotating(id, false);
-            let known = unlocked.bots.get(id);
-            // A mode that was set since is on its way to the disk behind this.
-            let mode = known.map_or(bot.mode, |entry| entry.bot.mode);
-            if known.map_or(0, |entry| entry.version) + 1 == *version {
-                unlocked.bots.insert(*id, BotEntry::new(Bot { mode, ..bot.clone() }, *version));
+            unlocked.bots.set_rotating(id, None);
+            if unlocked.bots.get(id).map_or(0, |entry| entry.version) + 1 == *version {
+                unlocked.bots.insert(*id, BotEntry::new(bot.clone(), *version));
             }
         };
-        let take_back = |unlocked: &mut Unlocked, (id, ..): &(Id, u64, Bot)| unlocked.bots.set_rotating(id, false);
+        let take_back = |unlocked: &mut Unlocked, (id, ..): &(Id, u64, Bot)| unlocked.bots.set_rotating(id, None);
         self.change_or_take_back(&self.turn(), prepare, publish, take_back).map(|_| ())
     }
 
-    /// Sets how much a bot may do for now. It holds before this returns, whatever the disk does; a stricter mode holds at
-    /// once, whatever other action is under way.
+    /// Sets how much a bot may do for now. It holds before this returns, whatever the disk does and whatever other action
+    /// is under way. A token that is on its way to the disk becomes the bot's with it: both are one record, and if the
+    /// disk refuses the rotation alone the bot has a token that nobody knows, until it is rotated again.
     ///
     /// # Errors
-    /// [`AdminError::NotFound`]; [`AdminError::AppliedInMemory`] when its row could not be written.
-    pub(super) fn set_bot_mode(&self, name: &str, mode: Mode) -> Result<(), AdminError> {
-        self.tighten_bot(name, mode)?;
-        // In turn, so that no rotation of the same bot is on its way to the disk.
-        let _turn = self.turn();
-        self.change_at_once(|unlocked, now| {
+    /// [`AdminError::NotFound`], [`AdminError::Locked`].
+    pub(super) fn begin_to_set_bot_mode(&self, name: &str, mode: Mode) -> Result<Promised<()>, AdminError> {
+        self.change_at_once(NO_MODE_ROW, |unlocked, now| {
             let (id, entry) = unlocked.bot_named(name).ok_or(AdminError::NotFound("bot"))?;
-            let (bot, version) = (Bot { mode, ..entry.bot.clone() }, entry.version + 1);
+            let (known, version) = match &entry.rotating {
+                None => (&entry.bot, entry.version + 1),
+                Some(next) => (&**next, entry.version + 2),
+            };
+            let bot = Bot { mode, ..known.clone() };
             let change = Change::Put(Table::Bot, seal(unlocked, id, version, &bot)?);
             if let Some(entry) = unlocked.bots.get_mut(&id) {
-                (entry.bot, entry.version) = (bot, version);
+                (entry.bot, entry.version, entry.rotating) = (bot, version, None);
             }
-            Ok(Prepared::new(now, Event::Mode { mode, bot: Some(name) }, vec![change], ()))
+            Ok(Prepared::new(now, Event::Mode { mode, bot: Some(name), why: None }, vec![change], ()))
         })
-    }
-
-    /// What a mode takes away is gone before its row is queued: a denial that stands before it does no harm. What it gives
-    /// waits for its place in the queue.
-    fn tighten_bot(&self, name: &str, mode: Mode) -> Result<(), AdminError> {
-        let mut state = self.state();
-        let State::Unlocked(unlocked) = &mut *state else { return Err(AdminError::Locked) };
-        let (id, _) = unlocked.bot_named(name).ok_or(AdminError::NotFound("bot"))?;
-        if let Some(entry) = unlocked.bots.get_mut(&id) {
-            entry.bot.mode = entry.bot.mode.max(mode);
-        }
-        Ok(())
     }
 }
 
+/// A new token needs random numbers of its own; a revocation and a mode need none.
 fn seal(unlocked: &Unlocked, id: Id, version: u64, bot: &Bot) -> Result<crate::store::record::RecordRow, AdminError> {
     let json = serde_json::to_vec(bot).map_err(|_| AdminError::Unavailable)?;
-    unlocked.keyring.seal(Table::Bot, id, version, &json)
+    unlocked.keyring.seal_hedged(Table::Bot, id, version, &json)
 }
 
 fn check_reach(add: &BotAdd) -> Result<(), AdminError> {

@@ -16,6 +16,9 @@ use std::net::IpAddr;
 /// The longest secret part, in bytes.
 const MAX_PART_BYTES: usize = 4096;
 
+/// More warnings than this are only counted.
+const MOST_WARNINGS: usize = 100;
+
 /// A day in milliseconds.
 const DAY_MS: i64 = 86_400_000;
 
@@ -276,6 +279,16 @@ fn idle_days(card: &Card, recipe: &Recipe) -> Option<u32> {
     let risky = card.permissions.iter().any(|permission| permission != "read") || card.permissions.is_empty();
     let idles = card.ips.is_empty() && risky && card.environment == Environment::Live;
     idles.then(|| card.idle_days.or(recipe.credential().unbound_idle_days)).flatten()
+}
+
+/// As many warnings as a person reads, and how many there are besides.
+pub fn first_of(mut warnings: impl Iterator<Item = String>) -> Vec<String> {
+    let mut told: Vec<String> = warnings.by_ref().take(MOST_WARNINGS).collect();
+    match warnings.count() {
+        0 => (),
+        more => told.push(format!("{more} more warnings: `credential show NAME` and `policy show NAME` tell them")),
+    }
+    told
 }
 
 /// A credential as it may be shown.

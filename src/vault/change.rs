@@ -1,11 +1,13 @@
 //! How every admin action runs: one at a time, prepared under the lock, durable before it is believed.
 
 use crate::audit::event::{Event, to_body};
-use crate::store::ledger::{Change, Entry};
+use crate::store::ledger::{Change, Entry, Ledger};
+use crate::store::queue::Ticket;
 use crate::types::clock::Now;
+use crate::types::mutex::MutexGuard;
 use crate::vault::state::{State, Unlocked};
 use crate::vault::{AdminError, Vault};
-use parking_lot::MutexGuard;
+use std::sync::Arc;
 
 /// What an action wants to write.
 pub struct Prepared<T> {
@@ -24,6 +26,25 @@ impl<T> Prepared<T> {
     }
 }
 
+/// Something that holds already, and whose row is on its way to the disk.
+#[must_use = "nobody has waited for its row"]
+pub struct Promised<T> {
+    answer: T,
+    ledger: Arc<Ledger>,
+    ticket: Ticket,
+}
+
+impl<T> Promised<T> {
+    /// Waits for the row, as long as the ledger's bound allows.
+    ///
+    /// # Errors
+    /// [`AdminError::AppliedInMemory`]: the ledger owes it.
+    pub fn settled(self) -> Result<T, AdminError> {
+        self.ledger.settle(self.ticket).map_err(|_| AdminError::AppliedInMemory)?;
+        Ok(self.answer)
+    }
+}
+
 /// Proof that no other action is under way. What an action read from the disk before it prepared stays true while it
 /// holds this.
 pub(crate) struct Turn<'a> {
@@ -34,6 +55,16 @@ impl Vault {
     /// Waits for one's turn to act.
     pub(crate) fn turn(&self) -> Turn<'_> {
         Turn { _only: self.admin.lock() }
+    }
+
+    /// Waits for one's turn to act as long as anyone waits for the disk, which the other action may do.
+    pub(crate) fn turn_in_time(&self) -> Option<Turn<'_>> {
+        Some(Turn { _only: self.admin.try_lock_for(self.setup.care.max_wait)? })
+    }
+
+    /// One's turn, if nobody else acts: for what can as well be done a second later.
+    pub(crate) fn try_turn(&self) -> Option<Turn<'_>> {
+        self.admin.try_lock().map(|only| Turn { _only: only })
     }
 
     /// Runs an action: `prepare` looks at the vault and says what to write; once that is durable, `publish` makes it
@@ -84,7 +115,8 @@ impl Vault {
             let ticket = unlocked.ledger.enqueue(unlocked.clock_guard.seen_wall(now), vec![entry], prepared.changes);
             (unlocked.ledger.clone(), ticket, prepared.answer)
         };
-        let settled = ledger.settle(ticket);
+        // Memory follows what became of it, so a disk that has it already is waited for, however long it takes.
+        let settled = ledger.settle_to_the_end(ticket);
         if let State::Unlocked(unlocked) = &mut *self.state() {
             match settled {
                 Ok(_) => publish(unlocked, &answer),
@@ -95,25 +127,23 @@ impl Vault {
     }
 
     /// Runs an action that must not wait for the disk to be true: `apply` changes memory at once, under the lock, and
-    /// says what to write. It takes no turn: it waits for no other action.
+    /// says what to write. It takes no turn and does no I/O: it waits for nobody. `missing` says what is not written yet
+    /// as long as the ledger owes the row.
     ///
     /// # Errors
-    /// `apply`'s refusal; [`AdminError::AppliedInMemory`] when the row could not be written: the ledger owes it then.
+    /// `apply`'s refusal; [`AdminError::Locked`].
     pub(crate) fn change_at_once<T>(
         &self,
+        missing: &'static str,
         apply: impl FnOnce(&mut Unlocked, Now) -> Result<Prepared<T>, AdminError>,
-    ) -> Result<T, AdminError> {
+    ) -> Result<Promised<T>, AdminError> {
         let now = self.setup.clock.now();
-        let (ledger, ticket, answer) = {
-            let mut state = self.state();
-            let State::Unlocked(unlocked) = &mut *state else { return Err(AdminError::Locked) };
-            let prepared = apply(unlocked, now)?;
-            let entry = Entry { body: prepared.body, opens: None };
-            let ticket = unlocked.ledger.owe(unlocked.clock_guard.seen_wall(now), vec![entry], prepared.changes);
-            (unlocked.ledger.clone(), ticket, prepared.answer)
-        };
-        ledger.settle(ticket).map_err(|_| AdminError::AppliedInMemory)?;
-        Ok(answer)
+        let mut state = self.state();
+        let State::Unlocked(unlocked) = &mut *state else { return Err(AdminError::Locked) };
+        let Prepared { body, changes, answer } = apply(unlocked, now)?;
+        let (wall, entry) = (unlocked.clock_guard.seen_wall(now), Entry { body, opens: None });
+        let ticket = unlocked.ledger.owe(missing, wall, vec![entry], changes);
+        Ok(Promised { answer, ledger: unlocked.ledger.clone(), ticket })
     }
 
     /// Writes a ledger row that changes nothing else.

@@ -115,12 +115,13 @@ impl Vault {
         })
     }
 
-    /// Takes a credential out. Bots that could use it keep their tokens and are denied.
+    /// Takes a credential out. Bots that could use it keep their tokens and are denied, from its place in the queue on;
+    /// they may use it again when the disk refused.
     ///
     /// # Errors
     /// [`AdminError::NotFound`], [`AdminError::Locked`], [`AdminError::Unavailable`]; nothing has changed then.
     pub fn remove_credential(&self, name: &str) -> Result<CredentialChanged, AdminError> {
-        let prepare = |unlocked: &Unlocked, now: Now| {
+        let prepare = |unlocked: &mut Unlocked, now: Now| {
             let (id, found) = unlocked.credential_named(name).ok_or(AdminError::NotFound("credential"))?;
             let bots = unlocked.bots.iter().filter(|(_, entry)| entry.bot.credentials.contains(&id));
             let left: Vec<&str> = bots.map(|(_, entry)| entry.bot.name.as_str()).collect();
@@ -130,12 +131,12 @@ impl Vault {
             };
             let answer = (id, CredentialChanged { credential: shown(found), warnings });
             let event = Event::Credential { action: Action::Remove, credential: name };
+            set_leaving(unlocked, &id, true);
             Ok(Prepared::new(now, event, vec![Change::Delete(Table::Credential, id)], answer))
         };
-        let removed = self.change(prepare, |unlocked, (id, _)| {
-            unlocked.credentials.remove(id);
-        })?;
-        Ok(removed.1)
+        let publish = |unlocked: &mut Unlocked, (id, _): &(Id, _)| drop(unlocked.credentials.remove(id));
+        let take_back = |unlocked: &mut Unlocked, (id, _): &(Id, _)| set_leaving(unlocked, id, false);
+        Ok(self.change_or_take_back(&self.turn(), prepare, publish, take_back)?.1)
     }
 
     /// The one way a credential is written: seal, queue, and after it is durable put it into memory.
@@ -174,7 +175,13 @@ impl Vault {
 
 /// A credential as memory keeps it.
 pub fn in_memory(row: &RecordRow, card: Card, recipe: Arc<Recipe>, last_used: Option<UnixMs>) -> Credential {
-    Credential { card, version: row.version, sealed: SealedCredential::of(row), recipe, last_used }
+    Credential { card, version: row.version, sealed: SealedCredential::of(row), recipe, last_used, leaving: false }
+}
+
+fn set_leaving(unlocked: &mut Unlocked, id: &Id, leaving: bool) {
+    if let Some(credential) = unlocked.credentials.get_mut(id) {
+        credential.leaving = leaving;
+    }
 }
 
 fn last_used(unlocked: &Unlocked, id: &Id) -> Option<UnixMs> {

@@ -10,20 +10,27 @@ use crate::crypto::slot::{Slot, SlotError, SlotHeader, SlotMethod};
 use crate::secret::{Arena, SecretBytes};
 use crate::store::anchor::{Anchor, Mark};
 use crate::store::file::{self, Paths};
+use crate::store::record::Table;
 use crate::store::{StoreError, first};
 use crate::types::clock::Clock;
 use crate::types::id::Id;
+use crate::vault::checkpoint;
+use crate::vault::keyring::Keyring;
 use std::io;
+use std::path::PathBuf;
 
 /// The shortest password at `init`, in bytes.
 pub const MIN_PASSWORD_BYTES: usize = 12;
 
-/// Why there is no new vault. Nothing was left behind.
+/// Why there is no new vault. Nothing of one was left behind; an older anchor may stand aside.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// There is one already.
     #[error("there is a vault already")]
     Exists,
+    /// A daemon has a vault open whose anchor is here.
+    #[error("a daemon has the vault of this anchor open")]
+    Held,
     /// Too short or too long.
     #[error("a password has 12 to 1024 bytes")]
     Password,
@@ -33,6 +40,13 @@ pub enum InitError {
     /// The files could not be made.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What was found in the way of a new vault.
+#[derive(Debug)]
+pub struct Made {
+    /// Where the anchor of a vault is now that is not in the state directory any more.
+    pub kept_anchor: Option<PathBuf>,
 }
 
 /// Makes a vault with a password slot and, when a key is given, a recovery slot. Run as root for another's directory,
@@ -46,7 +60,7 @@ pub fn create(
     recovery: Option<&RecoveryKey>,
     params: Argon2Params,
     clock: &dyn Clock,
-) -> Result<(), InitError> {
+) -> Result<Made, InitError> {
     if !(MIN_PASSWORD_BYTES..=super::unlock::MAX_PASSWORD_BYTES).contains(&password.len()) {
         return Err(InitError::Password);
     }
@@ -55,6 +69,9 @@ pub fn create(
     let _until_it_is_made = file::alone_in(&paths.state_dir)?;
     if file::is_occupied(paths) {
         return Err(InitError::Exists);
+    }
+    if Anchor::is_held(&paths.anchor()) {
+        return Err(InitError::Held);
     }
     let now = clock.now();
     let vault_id = Id(generate_random().map_err(|_| no_random())?);
@@ -67,16 +84,24 @@ pub fn create(
         slots.push(make_slot(vault_id, 2, SlotMethod::Recovery, created_s, key.expose(), vault_key.expose())?);
     }
     let arena = Arena::new().map_err(|_| InitError::Machine("locked memory for the keys"))?;
-    let (ledger_keys, _) =
+    let (ledger_keys, record_keys) =
         keys::derive(&arena, vault_id, vault_key, 1).map_err(|_| InitError::Machine("locked memory for the keys"))?;
+    let keyring = Keyring::new(record_keys, vault_id, 1);
+    let (signing_key, _) = checkpoint::generate(&keyring).map_err(|_| no_random())?;
+    let records = [(Table::Setting, signing_key)];
     let body = to_body(now, Event::Init);
     let tail = Link::START.next(ledger_keys.audit.expose(), &vault_id, &body);
     let building = paths.state_dir.join("vault.db.new");
-    let built = first::build(&building, &ledger_keys, vault_id, &slots, &body, tail, now.wall).and_then(|()| {
+    let content = first::Content { slots: &slots, records: &records };
+    let built = first::build(&building, &ledger_keys, vault_id, &content, &body, tail, now.wall);
+    let published = built.map_err(InitError::from).and_then(|()| {
+        let kept_anchor = Anchor::keep_aside(&paths.anchor()).map_err(file::failed("an older anchor is in the way"))?;
         let mark = Mark { state_version: 1, audit: tail };
-        Anchor::create(&paths.anchor(), ledger_keys.anchor.expose(), &vault_id, mark).map(|_| ())
+        // EXPOSE: to the anchor's MAC.
+        Anchor::create(&paths.anchor(), ledger_keys.anchor.expose(), &vault_id, mark)?;
+        publish(&building, paths)?;
+        Ok(Made { kept_anchor })
     });
-    let published = built.map_err(InitError::from).and_then(|()| publish(&building, paths));
     if published.is_err() {
         first::discard(&building);
     }

@@ -12,6 +12,7 @@ use crate::recipe::read::Reading;
 use crate::types::ask::Wanted;
 use crate::types::clock::Now;
 use crate::types::decision::{Code, Decision, Denial};
+use crate::types::endpoint::Effect;
 use crate::types::id::Id;
 use crate::vault::sign::Asked;
 use crate::vault::state::{BotEntry, Credential, PolicyEntry, Unlocked};
@@ -19,14 +20,25 @@ use crate::vault::usage;
 use data_encoding::HEXLOWER;
 use std::sync::Arc;
 
+/// Whether a disk without room still takes a row: for what makes a risk smaller there is a reserve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// It does not.
+    Ordinary,
+    /// It does.
+    Urgent,
+}
+
 /// What was found about one ask.
 pub(super) enum Judged {
     /// The bot is gone or its token has stopped working by now: no row, like any failed token.
     NotLetIn,
+    /// The disk is full, and what is left of it is for others.
+    NoRoom,
     /// A limit over time is spent: no row of its own, or whoever asks too often would fill the ledger.
     Limited(Denial),
-    /// A decision, with the text of its row and the credential it may open.
-    Decided { decision: Decision, body: String, opens: Option<Id> },
+    /// A decision, with the text of its row, the credential it may open, and whether a full disk still takes it.
+    Decided { decision: Decision, body: String, opens: Option<Id>, urgency: Urgency },
 }
 
 /// Judges one ask and counts it.
@@ -73,7 +85,9 @@ pub(super) fn judge(unlocked: &mut Unlocked, asked: &Asked, now: Now) -> Judged 
     }
     let row = row_about(unlocked, asked, id, &policy, read.as_ref().ok(), &verdict, &digests);
     let opens = id.filter(|_| verdict.decision == Decision::Allow);
-    Judged::Decided { body: to_body(now, Event::Sign(Box::new(row))), decision: verdict.decision, opens }
+    let cancels = read.is_ok_and(|reading| reading.facts.effect == Effect::Cancel);
+    let urgency = if cancels && opens.is_some() { Urgency::Urgent } else { Urgency::Ordinary };
+    Judged::Decided { body: to_body(now, Event::Sign(Box::new(row))), decision: verdict.decision, opens, urgency }
 }
 
 /// The denial of an ask that comes too soon after the others.
@@ -99,7 +113,8 @@ fn evaluate(
     digest: [u8; 32],
     now: Now,
 ) -> Verdict {
-    let mode = unlocked.bots.get(&asked.caller.bot).map_or(unlocked.mode, |entry| entry.bot.mode.max(unlocked.mode));
+    let own = unlocked.bots.get(&asked.caller.bot).map(|entry| entry.bot.mode).unwrap_or_default();
+    let mode = own.max(unlocked.mode_for_all());
     let case = Case {
         endpoint: reading.endpoint,
         facts: &reading.facts,
@@ -131,7 +146,7 @@ fn deny(denial: Denial) -> Verdict {
 /// The same answer for a credential that is another bot's and for one that is nobody's.
 fn named_among_the_bots<'a>(unlocked: &'a Unlocked, entry: &BotEntry, name: &str) -> Option<(Id, &'a Credential)> {
     let of_the_bot = entry.bot.credentials.iter().filter_map(|id| Some((*id, unlocked.credentials.get(id)?)));
-    of_the_bot.into_iter().find(|(_, credential)| credential.card.name == name)
+    of_the_bot.into_iter().find(|(_, credential)| !credential.leaving && credential.card.name == name)
 }
 
 /// Hashes of what an ask says, taken once for its row and for telling it from others.
@@ -216,6 +231,6 @@ pub(super) fn clock_jumped() -> Denial {
     Denial::new(
         Code::ClockJump,
         "the wall clock jumped, and a signature would carry a wrong time",
-        "signing goes on once the clock has been right for ten seconds; `signvault unlock --accept-clock` accepts it as it is",
+        "signing goes on once the clock has been right for ten seconds or a time server keeps it; `signvault unlock --accept-clock` accepts it as it is",
     )
 }

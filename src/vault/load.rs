@@ -10,18 +10,25 @@ use crate::store::record::{RecordRow, Table};
 use crate::types::clock::UnixMs;
 use crate::types::id::Id;
 use crate::types::mode::Mode;
+use crate::vault::AdminError;
+use crate::vault::backlog::Backlog;
 use crate::vault::bot::Bot;
 use crate::vault::card::Card;
+use crate::vault::checkpoint::{self, SigningKey};
 use crate::vault::clock_guard::ClockGuard;
 use crate::vault::credential::in_memory;
+use crate::vault::head::Logged;
 use crate::vault::keyring::Keyring;
-use crate::vault::mode::Setting;
 use crate::vault::policy::StoredPolicy;
 use crate::vault::roster::Roster;
+use crate::vault::setting::Setting;
 use crate::vault::state::{BotEntry, Credential, PolicyEntry, Unlocked};
 use crate::vault::usage::Book;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+/// What the row of a lock says when a row before it was not what was written.
+const LOCKED_BROKEN: &str = "\"event\":\"lock\",\"why\":\"audit_broken\"";
 
 /// What the rows of the ledger say was used.
 #[derive(Default)]
@@ -31,14 +38,29 @@ pub struct Past {
     book: Book,
     /// Whether a row said something that no row says.
     odd: bool,
+    /// Whether the last lock was because of a broken row, and nobody has unlocked since.
+    distrusts: bool,
 }
 
 impl Past {
     /// Takes in a row, in the order of the ledger.
     pub fn note(&mut self, body: &str) {
+        match () {
+            () if body.contains(LOCKED_BROKEN) => self.distrusts = true,
+            () if self.distrusts && body.contains("\"event\":\"unlock\"") => self.distrusts = false,
+            () => (),
+        }
         // Most rows are signatures; the cheap tests spare the others a parse.
-        let (signed, accepted) = (body.contains("\"decision\":\"allow\""), body.contains("\"accepted_clock\":true"));
-        let Some(used) = (signed || accepted).then(|| Used::parse(body)).flatten() else { return };
+        let signed = body.contains("\"decision\":\"allow\"");
+        let accepted = body.contains("\"accepted_clock\":true") || body.contains("\"event\":\"clock\"");
+        let restored = body.contains("\"event\":\"restore\"");
+        let Some(used) = (signed || accepted || restored).then(|| Used::parse(body)).flatten() else { return };
+        if used.event == "restore" {
+            match UnixMs::parse_rfc3339(&used.time) {
+                Some(moment) => self.book.restore(moment, used.reset_limits),
+                None => self.odd = true,
+            }
+        }
         if accepted && let Some(moment) = UnixMs::parse_rfc3339(&used.time) {
             self.accept_clock(moment);
         }
@@ -48,10 +70,15 @@ impl Past {
         }
     }
 
-    /// Takes in that a person said that the clock is right: what was counted later than this, by a clock that was ahead,
+    /// Takes in that a person or the kernel said that the clock is right: what was counted later than this, by a clock that was ahead,
     /// counts as now, or it would stay for as long as the clock was wrong.
     pub fn accept_clock(&mut self, now: UnixMs) {
         self.book.not_after(now);
+    }
+
+    /// Whether the rows that an unlock does not wait for must be verified all the same.
+    pub fn distrusts(&self) -> bool {
+        self.distrusts
     }
 
     /// Whether every row could be counted. A row is authenticated before it is read, so only this program's own mistake
@@ -61,28 +88,35 @@ impl Past {
     }
 }
 
+/// Whom and when a row says that a credential was used by, as a name and a moment.
+pub fn last_use(body: &str) -> Option<(String, UnixMs)> {
+    let used = body.contains("\"decision\":\"allow\"").then(|| Used::parse(body)).flatten()?;
+    Some((used.credential?, UnixMs::parse_rfc3339(&used.time)?))
+}
+
 /// An unlocked vault before it has a ledger.
 pub struct Loading {
     keyring: Keyring,
-    past: Past,
     credentials: HashMap<Id, Credential>,
     bots: Roster,
     policies: HashMap<Id, Arc<PolicyEntry>>,
     mode: Mode,
     mode_version: u64,
+    signing_key: Option<SigningKey>,
 }
 
 impl Loading {
-    /// Nothing but keys and the past.
-    pub fn new(keyring: Keyring, past: Past) -> Loading {
+    /// Nothing but keys.
+    pub fn new(keyring: Keyring, counts: &[u64; 4]) -> Loading {
+        let credentials = usize::try_from(counts[0]).unwrap_or(0);
         Loading {
             keyring,
-            past,
-            credentials: HashMap::new(),
+            credentials: HashMap::with_capacity(credentials),
             bots: Roster::default(),
             policies: HashMap::new(),
             mode: Mode::Normal,
             mode_version: 0,
+            signing_key: None,
         }
     }
 
@@ -104,8 +138,7 @@ impl Loading {
             Table::Credential => {
                 let card = Card::parse(json).ok_or_else(tampered)?;
                 let recipe = recipes.get(&card.exchange).cloned().ok_or_else(tampered)?;
-                let last_used = self.past.last_used.get(&card.name).copied();
-                self.credentials.insert(row.id, in_memory(row, card, recipe, last_used));
+                self.credentials.insert(row.id, in_memory(row, card, recipe, None));
             }
             Table::Bot => {
                 let bot: Bot = serde_json::from_slice(json).map_err(|_| tampered())?;
@@ -117,26 +150,68 @@ impl Loading {
                 self.policies.insert(row.id, Arc::new(entry));
             }
             Table::Setting => {
-                let Setting::Mode { mode } = serde_json::from_slice(json).map_err(|_| tampered())?;
-                (self.mode, self.mode_version) = (mode, row.version);
+                let setting: Setting = serde_json::from_slice(json).map_err(|_| tampered())?;
+                match &setting {
+                    Setting::Mode { mode } => (self.mode, self.mode_version) = (*mode, row.version),
+                    // Needed before the ledger can be verified: `retired_keys` reads those.
+                    Setting::AuditKey { .. } => (),
+                    Setting::SigningKey { .. } => {
+                        self.signing_key = Some(SigningKey::of(row, &setting).ok_or_else(tampered)?);
+                    }
+                }
             }
         }
         Ok(())
     }
 
-    /// The unlocked vault.
-    pub fn with(self, ledger: Arc<Ledger>, clock_guard: ClockGuard) -> Unlocked {
+    /// The keyring.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// The key that signs checkpoints, and the record to write when there was none.
+    ///
+    /// # Errors
+    /// The kernel gave no random numbers.
+    pub fn signing_key(&self) -> Result<(SigningKey, Option<RecordRow>), AdminError> {
+        match &self.signing_key {
+            Some(key) => Ok((key.clone(), None)),
+            None => checkpoint::generate(&self.keyring).map(|(row, key)| (key, Some(row))),
+        }
+    }
+
+    /// The unlocked vault, with what the ledger says was used.
+    pub fn with(
+        mut self,
+        past: Past,
+        ledger: Arc<Ledger>,
+        clock_guard: ClockGuard,
+        signing_key: SigningKey,
+        checkpointed: UnixMs,
+        backlog: Option<Backlog>,
+    ) -> Unlocked {
+        for credential in self.credentials.values_mut() {
+            let moment = past.last_used.get(&credential.card.name).copied();
+            // A row from before it was made is about another credential of its name.
+            credential.last_used = moment.filter(|moment| *moment >= credential.card.created);
+        }
         Unlocked {
             ledger,
-            keyring: self.keyring,
+            keyring: Arc::new(self.keyring),
             credentials: self.credentials,
             bots: self.bots,
             policies: self.policies,
             next_policy: None,
-            book: self.past.book,
+            book: past.book,
             mode: self.mode,
+            disk_mode: Mode::Normal,
+            logged: Logged::default(),
             mode_version: self.mode_version,
             clock_guard,
+            signing_key,
+            checkpointed,
+            backlog,
+            used_before: HashMap::new(),
             read_only: Arc::new(PolicyEntry::read_only()),
         }
     }

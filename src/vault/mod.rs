@@ -8,23 +8,28 @@
 //!                              lock, shutdown, restart
 //! ```
 //!
+//! A vault that was locked while the disk hangs is locked; only its ledger is still open, with keys that open no record,
+//! until the row about the lock is written ([`state::State::Closing`]). An unlock finishes that first.
+//!
 //! Three locks, always taken in this order and never across each other's waits:
 //! `admin` (one change at a time) → `state` (what is in memory; held for microseconds, never across I/O) → the
-//! ledger's own. Signing, locking and revoking never wait for `admin`. Two more are taken first of all by whom they
-//! concern: `hashing` (one Argon2 at a time; never waited for) and `closing` (from the moment of a lock until the
-//! database is closed, so that an unlock does not meet its own past). An operation changes memory and queues its ledger
-//! row under `state`, so the order of rows is the order of events; then it lets go and waits for the disk.
+//! ledger's own. Signing, locking, revoking and setting a mode never wait for `admin`. One more is taken first of all by
+//! whom it concerns: `hashing` (one Argon2 at a time; never waited for). An operation changes memory and queues its
+//! ledger row under `state`, so the order of rows is the order of events; then it lets go and waits for the disk.
 //!
 //! Deliberately absent: HTTP, SQL, and what a recipe or a policy means. This layer orders the steps.
 
 pub mod audit;
 pub mod authenticate;
+pub mod backlog;
 pub mod backup;
 pub mod bot;
 pub mod card;
 pub mod change;
+pub mod checkpoint;
 pub mod clock_guard;
 pub mod credential;
+pub mod head;
 pub mod init;
 mod judge;
 pub mod keyring;
@@ -32,9 +37,14 @@ pub mod load;
 pub mod lock;
 pub mod mode;
 pub mod policy;
+mod prune;
+pub mod restore;
 pub mod roster;
+pub mod rotation;
+pub mod setting;
 pub mod sign;
 pub mod slot;
+pub mod space;
 pub mod state;
 pub mod token;
 pub mod unlock;
@@ -47,10 +57,12 @@ use crate::store::file::Paths;
 use crate::store::{Durability, IntegrityError, StoreError};
 use crate::types::clock::Clock;
 use crate::types::id::Id;
+use crate::types::mutex::{Mutex, MutexGuard};
+use crate::vault::backlog::Trust;
 use crate::vault::state::{State, Unlocked};
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a vault is made of: where its files are, and the world it is given.
 pub struct Setup {
@@ -58,6 +70,8 @@ pub struct Setup {
     pub paths: Paths,
     /// What an acknowledged row survives.
     pub durability: Durability,
+    /// How the ledger is looked after.
+    pub care: Care,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
     /// The locked memory for keys.
@@ -66,13 +80,37 @@ pub struct Setup {
     pub recipes: BTreeMap<String, Arc<Recipe>>,
 }
 
+/// How the ledger is looked after.
+#[derive(Clone, Copy, Debug)]
+pub struct Care {
+    /// How long anyone waits for the disk.
+    pub max_wait: Duration,
+    /// With less free space than this, in bytes, everyone may only read and cancel; 0 switches that off.
+    pub low_space_bytes: u64,
+    /// The ledger's head is logged at least every so many rows.
+    pub log_head_rows: u64,
+    /// The ledger's head is logged at least every so many milliseconds, if there were rows.
+    pub log_head_ms: u64,
+}
+
+impl Default for Care {
+    fn default() -> Care {
+        Care {
+            max_wait: Duration::from_secs(2),
+            low_space_bytes: 256 * 1024 * 1024,
+            log_head_rows: 10_000,
+            log_head_ms: 600_000,
+        }
+    }
+}
+
 /// A vault, open or not. Shared by every connection.
 pub struct Vault {
     setup: Setup,
     state: Mutex<State>,
     admin: Mutex<()>,
     hashing: Mutex<()>,
-    closing: Mutex<()>,
+    trust: Mutex<Trust>,
 }
 
 impl Vault {
@@ -83,7 +121,7 @@ impl Vault {
             state: Mutex::new(State::Locked),
             admin: Mutex::new(()),
             hashing: Mutex::new(()),
-            closing: Mutex::new(()),
+            trust: Mutex::new(Trust::Given),
         }
     }
 
@@ -117,7 +155,7 @@ impl Vault {
     /// [`AdminError::Locked`].
     fn look<T>(&self, look: impl FnOnce(&Unlocked) -> T) -> Result<T, AdminError> {
         match &*self.state() {
-            State::Locked => Err(AdminError::Locked),
+            State::Locked | State::Closing(_) => Err(AdminError::Locked),
             State::Unlocked(unlocked) => Ok(look(unlocked)),
         }
     }
@@ -149,6 +187,9 @@ pub enum AdminError {
     /// The change holds in memory but its row could not be written.
     #[error("it holds from now on, but its ledger row could not be written")]
     AppliedInMemory,
+    /// The wall clock is not believed just now.
+    #[error("the wall clock jumped, and what is to be written would carry a wrong time")]
+    ClockJumped,
     /// The kernel gave no random bytes or no memory.
     #[error("the machine has not enough {0}")]
     Machine(&'static str),
@@ -162,7 +203,7 @@ impl From<StoreError> for AdminError {
         match error {
             StoreError::Integrity(inner) => AdminError::Integrity(inner),
             StoreError::Closed => AdminError::Locked,
-            StoreError::Database(_) | StoreError::File { .. } => AdminError::Unavailable,
+            StoreError::Late | StoreError::Database(_) | StoreError::File { .. } => AdminError::Unavailable,
         }
     }
 }

@@ -7,27 +7,15 @@ use crate::audit::event::Event;
 use crate::store::ledger::Change;
 use crate::store::record::Table;
 use crate::types::clock::Now;
-use crate::types::id::Id;
 use crate::types::mode::Mode;
-use crate::vault::change::Prepared;
+use crate::vault::change::{Prepared, Promised};
+use crate::vault::setting::{MODE, Setting};
 use crate::vault::state::Unlocked;
 use crate::vault::{AdminError, Vault};
 use crate::wire::policy::Modes;
-use serde::{Deserialize, Serialize};
 
-/// The record that keeps the mode. Not a random id, because there is only one.
-const RECORD: Id = Id(*b"signvault / mode");
-
-/// A setting's record.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "setting", rename_all = "snake_case")]
-pub enum Setting {
-    /// The mode for everyone.
-    Mode {
-        /// How much may happen.
-        mode: Mode,
-    },
-}
+/// What is missing while the ledger owes the row about a mode.
+pub(super) const NO_MODE_ROW: &str = "the row about a mode is not written yet";
 
 impl Vault {
     /// The mode for everyone, and of the bots that have one of their own.
@@ -38,7 +26,7 @@ impl Vault {
         self.look(|unlocked| {
             let own = unlocked.bots.iter().filter(|(_, entry)| entry.bot.mode != Mode::Normal);
             let bots = own.map(|(_, entry)| (entry.bot.name.clone(), entry.bot.mode)).collect();
-            Modes { mode: unlocked.mode, bots }
+            Modes { mode: unlocked.mode, disk: unlocked.disk_mode, bots }
         })
     }
 
@@ -47,20 +35,29 @@ impl Vault {
     /// # Errors
     /// [`AdminError::NotFound`]; [`AdminError::AppliedInMemory`] when its row could not be written.
     pub fn set_mode(&self, mode: Mode, bot: Option<&str>) -> Result<Modes, AdminError> {
-        match bot {
-            Some(bot) => self.set_bot_mode(bot, mode)?,
-            None => self.set_mode_for_everyone(mode)?,
-        }
+        self.begin_to_set_mode(mode, bot)?.settled()?;
         self.modes()
     }
 
-    fn set_mode_for_everyone(&self, mode: Mode) -> Result<(), AdminError> {
-        self.change_at_once(|unlocked: &mut Unlocked, now: Now| {
+    /// The part of [`Vault::set_mode`] that waits for nobody.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`], [`AdminError::Locked`].
+    pub fn begin_to_set_mode(&self, mode: Mode, bot: Option<&str>) -> Result<Promised<()>, AdminError> {
+        if let Some(bot) = bot {
+            return self.begin_to_set_bot_mode(bot, mode);
+        }
+        self.change_at_once(NO_MODE_ROW, |unlocked: &mut Unlocked, now: Now| {
             let json = serde_json::to_vec(&Setting::Mode { mode }).map_err(|_| AdminError::Unavailable)?;
             let version = unlocked.mode_version + 1;
-            let row = unlocked.keyring.seal(Table::Setting, RECORD, version, &json)?;
+            let row = unlocked.keyring.seal_hedged(Table::Setting, MODE, version, &json)?;
             (unlocked.mode, unlocked.mode_version) = (mode, version);
-            Ok(Prepared::new(now, Event::Mode { mode, bot: None }, vec![Change::Put(Table::Setting, row)], ()))
+            Ok(Prepared::new(
+                now,
+                Event::Mode { mode, bot: None, why: None },
+                vec![Change::Put(Table::Setting, row)],
+                (),
+            ))
         })
     }
 }

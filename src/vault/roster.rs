@@ -3,6 +3,7 @@
 //! A hash map would answer faster for an id that it does not hold, and the time would tell a caller which ids exist.
 
 use crate::types::id::Id;
+use crate::vault::bot::Bot;
 use crate::vault::state::BotEntry;
 
 /// The bots of a vault.
@@ -38,8 +39,8 @@ impl Roster {
         }
     }
 
-    /// Says whether another token of a bot is on its way to the disk.
-    pub fn set_rotating(&mut self, id: &Id, rotating: bool) {
+    /// Says what a bot becomes with another token that is on its way to the disk, or that none is.
+    pub fn set_rotating(&mut self, id: &Id, rotating: Option<Box<Bot>>) {
         if let Some(entry) = self.get_mut(id) {
             entry.rotating = rotating;
         }

@@ -17,7 +17,7 @@ use crate::types::clock::Now;
 use crate::types::decision::{Decision, Denial};
 use crate::vault::Vault;
 use crate::vault::authenticate::Caller;
-use crate::vault::judge::{Judged, clock_jumped, judge, no_such_credential};
+use crate::vault::judge::{Judged, Urgency, clock_jumped, judge, no_such_credential};
 use crate::vault::state::State;
 
 /// An ask of a bot that was let in.
@@ -65,14 +65,23 @@ pub enum Refusal {
 /// Judges and signs, one answer for each ask in its order.
 pub fn sign(vault: &Vault, asked: Vec<Asked>) -> Vec<Result<Signed, Refusal>> {
     let now = vault.setup.clock.now();
+    vault.look_for_room();
     let (ledger, judged, ticket) = {
         let mut state = vault.state();
         let State::Unlocked(unlocked) = &mut *state else {
             return asked.iter().map(|_| Err(Refusal::Locked)).collect();
         };
-        let judged: Vec<Judged> = asked.iter().map(|asked| judge(unlocked, asked, now)).collect();
+        let mut judged: Vec<Judged> = asked.iter().map(|asked| judge(unlocked, asked, now)).collect();
+        if unlocked.ledger.space().was_scarce() {
+            judged.iter_mut().for_each(Judged::drop_if_ordinary);
+        }
         let wall = unlocked.clock_guard.seen_wall(now);
-        let ticket = unlocked.ledger.enqueue(wall, judged.iter().filter_map(Judged::entry).collect(), Vec::new());
+        let (entries, all_urgent) =
+            (judged.iter().filter_map(Judged::entry).collect(), judged.iter().all(Judged::is_urgent));
+        let ticket = match all_urgent {
+            true => unlocked.ledger.enqueue_urgent(wall, entries, Vec::new()),
+            false => unlocked.ledger.enqueue(wall, entries, Vec::new()),
+        };
         (unlocked.ledger.clone(), judged, ticket)
     };
     let mut receipts = ledger.settle(ticket).map(Vec::into_iter);
@@ -81,6 +90,7 @@ pub fn sign(vault: &Vault, asked: Vec<Asked>) -> Vec<Result<Signed, Refusal>> {
     let released = judged.into_iter().zip(asked).map(|(judged, asked)| match judged {
         Judged::NotLetIn => Err(Refusal::NotLetIn),
         Judged::Limited(denial) => Err(Refusal::Limited(denial)),
+        Judged::NoRoom => Err(Refusal::Unavailable),
         Judged::Decided { decision, .. } => {
             let receipts = receipts.as_mut().map_err(|_| Refusal::Unavailable)?;
             let receipt = receipts.next().ok_or(Refusal::Unavailable)?;
@@ -96,8 +106,19 @@ pub fn sign(vault: &Vault, asked: Vec<Asked>) -> Vec<Result<Signed, Refusal>> {
 impl Judged {
     fn entry(&self) -> Option<Entry> {
         match self {
-            Judged::NotLetIn | Judged::Limited(_) => None,
+            Judged::NotLetIn | Judged::Limited(_) | Judged::NoRoom => None,
             Judged::Decided { body, opens, .. } => Some(Entry { body: body.clone(), opens: *opens }),
+        }
+    }
+
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Judged::Decided { urgency: Urgency::Ordinary, .. })
+    }
+
+    /// On a full disk a cancel must not fail because another ask stands beside it.
+    fn drop_if_ordinary(&mut self) {
+        if !self.is_urgent() {
+            *self = Judged::NoRoom;
         }
     }
 }

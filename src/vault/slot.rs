@@ -4,9 +4,11 @@
 
 use crate::audit::event::{Action, Event};
 use crate::crypto::kdf::Argon2Params;
+use crate::crypto::keys::VaultKey;
 use crate::crypto::slot::{Slot, SlotKind, SlotMethod};
 use crate::store::ledger::Change;
 use crate::types::clock::{Now, UnixMs};
+use crate::types::id::Id;
 use crate::vault::change::{Prepared, Turn};
 use crate::vault::init::{InitError, MIN_PASSWORD_BYTES, make_slot};
 use crate::vault::state::Unlocked;
@@ -37,8 +39,8 @@ impl Vault {
         Ok(self.parsed_slots()?.iter().map(shown).collect())
     }
 
-    /// Wraps the vault key under a new password, in the slot that the old one opens. The cost becomes at least today's
-    /// default.
+    /// Wraps the vault key, or a new one, under a new password, in the slot that the old one opens. The cost becomes at
+    /// least today's default.
     ///
     /// # Errors
     /// [`SlotChangeError::Unlock`] for a wrong old password, counted like a failed unlock.
@@ -46,12 +48,15 @@ impl Vault {
         let old = SlotKey::parse(SlotSecret::Password(change.old))?;
         check_new_password(change.new.len())?;
         let new = SlotKey::parse(SlotSecret::Password(change.new))?;
+        if change.rotate_key {
+            return self.rotate_key(&old, &new);
+        }
         let turn = self.turn();
         let slots = self.slot_rows()?;
         let slot_id = self.check_secret(&slots, &old)?;
         let known = self.parsed_slots()?;
         let stored = known.iter().find(|slot| slot.header.slot_id == slot_id).map(|slot| slot.header.method);
-        let slot = self.wrap(slot_id, SlotMethod::Password(raised(stored)), &new)?;
+        let slot = self.wrap(slot_id, method_for(new.kind, stored), &new)?;
         let prepare = |_: &Unlocked, now: Now| {
             let changes = vec![Change::PutSlot(slot)];
             Ok(Prepared::new(now, Event::PasswordChange { slot: slot_id }, changes, ()))
@@ -73,11 +78,7 @@ impl Vault {
             check_new_password(password.len())?;
         }
         let key = SlotKey::parse(secret)?;
-        let method = match key.kind {
-            SlotKind::Password => SlotMethod::Password(Argon2Params::default()),
-            SlotKind::KeyFile => SlotMethod::KeyFile,
-            SlotKind::Recovery => SlotMethod::Recovery,
-        };
+        let method = method_for(key.kind, None);
         let turn = self.turn();
         let known = self.parsed_slots()?;
         let slot_id = known.iter().map(|slot| slot.header.slot_id).max().unwrap_or(0) + 1;
@@ -123,27 +124,39 @@ impl Vault {
         self.change_in_turn(turn, |_, now| Ok(Prepared::new(now, event, vec![change], ())), |_, ()| ())
     }
 
-    /// Wraps a copy of the vault key: hashing takes a while, and nothing may wait for it.
+    /// Wraps a copy of the vault key.
     fn wrap(&self, slot_id: u32, method: SlotMethod, key: &SlotKey) -> Result<Slot, SlotChangeError> {
+        let copied = self.look(|unlocked| (unlocked.keyring.vault_id(), unlocked.keyring.keys().copy_vault_key()))?;
+        self.wrap_key(copied.0, &copied.1, slot_id, method, key)
+    }
+
+    /// Wraps a vault key: hashing takes a while, and nothing may wait for it.
+    pub(super) fn wrap_key(
+        &self,
+        vault_id: Id,
+        vault_key: &VaultKey,
+        slot_id: u32,
+        method: SlotMethod,
+        key: &SlotKey,
+    ) -> Result<Slot, SlotChangeError> {
         let Some(_hashing) = self.hashing.try_lock() else {
             return Err(UnlockError::Backoff { retry_after_ms: 1000 }.into());
         };
         let created_s = self.setup.clock.now().wall.seconds().unsigned_abs();
-        let copied = self.look(|unlocked| (unlocked.keyring.vault_id(), unlocked.keyring.keys().copy_vault_key()))?;
         // EXPOSE: to the new slot.
-        let made = make_slot(copied.0, slot_id, method, created_s, key.secret.expose(), copied.1.expose());
+        let made = make_slot(vault_id, slot_id, method, created_s, key.secret.expose(), vault_key.expose());
         made.map_err(|error| match error {
             InitError::Machine(what) => SlotChangeError::Admin(AdminError::Machine(what)),
             _ => SlotChangeError::Admin(AdminError::Unavailable),
         })
     }
 
-    fn slot_rows(&self) -> Result<Vec<crate::store::record::SlotRow>, AdminError> {
+    pub(super) fn slot_rows(&self) -> Result<Vec<crate::store::record::SlotRow>, AdminError> {
         let ledger = self.look(|unlocked| unlocked.ledger.clone())?;
         Ok(ledger.slots()?)
     }
 
-    fn parsed_slots(&self) -> Result<Vec<Slot>, AdminError> {
+    pub(super) fn parsed_slots(&self) -> Result<Vec<Slot>, AdminError> {
         let rows = self.slot_rows()?;
         let slots = rows.iter().map(|(header, commitment, wrapped)| Slot::parse(header, commitment, wrapped));
         slots.collect::<Result<_, _>>().map_err(|_| AdminError::Unavailable)
@@ -151,7 +164,7 @@ impl Vault {
 
     /// Overwrites the old wrapped keys that a change left in the write-ahead log. The change holds without it, and a
     /// lock does the same when it closes the database.
-    fn scrub(&self) {
+    pub(super) fn scrub(&self) {
         let scrubbed = self.ledger().map(|ledger| ledger.scrub());
         if !matches!(scrubbed, Ok(Ok(()))) {
             tracing::warn!("an old wrapped key stays in the write-ahead log until the next lock");
@@ -163,6 +176,15 @@ fn check_new_password(bytes: usize) -> Result<(), AdminError> {
     match (MIN_PASSWORD_BYTES..=super::unlock::MAX_PASSWORD_BYTES).contains(&bytes) {
         true => Ok(()),
         false => Err(AdminError::invalid("the new password is too short or too long", "use 12 to 1024 bytes")),
+    }
+}
+
+/// How a secret opens its slot. A password's cost is today's default, or what is stored where that is more.
+pub(super) fn method_for(kind: SlotKind, stored: Option<SlotMethod>) -> SlotMethod {
+    match kind {
+        SlotKind::Password => SlotMethod::Password(raised(stored)),
+        SlotKind::KeyFile => SlotMethod::KeyFile,
+        SlotKind::Recovery => SlotMethod::Recovery,
     }
 }
 

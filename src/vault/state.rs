@@ -6,9 +6,12 @@ use crate::store::ledger::Ledger;
 use crate::types::clock::UnixMs;
 use crate::types::id::Id;
 use crate::types::mode::Mode;
+use crate::vault::backlog::Backlog;
 use crate::vault::bot::Bot;
 use crate::vault::card::Card;
+use crate::vault::checkpoint::SigningKey;
 use crate::vault::clock_guard::ClockGuard;
+use crate::vault::head::Logged;
 use crate::vault::keyring::{Keyring, SealedCredential};
 use crate::vault::roster::Roster;
 use crate::vault::usage::Book;
@@ -19,6 +22,9 @@ use std::sync::Arc;
 pub enum State {
     /// No key is in memory.
     Locked,
+    /// Locked, but the disk has not taken the row about it yet: the ledger's own keys are still there, to write it with,
+    /// and nothing that opens a record.
+    Closing(Arc<Ledger>),
     /// Bots may sign.
     Unlocked(Box<Unlocked>),
 }
@@ -28,7 +34,7 @@ pub struct Unlocked {
     /// The ledger, shared with whoever waits for it.
     pub ledger: Arc<Ledger>,
     /// What opens records.
-    pub keyring: Keyring,
+    pub keyring: Arc<Keyring>,
     /// Credentials by id.
     pub credentials: HashMap<Id, Credential>,
     /// Bots by id, which is what a token names.
@@ -39,12 +45,24 @@ pub struct Unlocked {
     pub next_policy: Option<(Id, Arc<PolicyEntry>)>,
     /// What was used of limits.
     pub book: Book,
-    /// How much may happen, for everyone.
+    /// How much an admin allows, for everyone.
     pub mode: Mode,
+    /// How much a disk with little space allows, for everyone.
+    pub disk_mode: Mode,
+    /// When the ledger's head was last logged.
+    pub logged: Logged,
     /// How often the mode was written.
     pub mode_version: u64,
     /// Watches the wall clock.
     pub clock_guard: ClockGuard,
+    /// What signs checkpoints.
+    pub signing_key: SigningKey,
+    /// When the last checkpoint was made.
+    pub checkpointed: UnixMs,
+    /// The rows that are still to be verified.
+    pub backlog: Option<Backlog>,
+    /// When credentials were last used, by name, as those rows say so far.
+    pub used_before: HashMap<String, UnixMs>,
     /// What those without a policy of their own get.
     pub read_only: Arc<PolicyEntry>,
 }
@@ -61,6 +79,8 @@ pub struct Credential {
     pub recipe: Arc<Recipe>,
     /// When it last signed.
     pub last_used: Option<UnixMs>,
+    /// Whether its removal is on its way to the disk: from then on no ask is allowed to use it.
+    pub leaving: bool,
 }
 
 /// A bot.
@@ -71,14 +91,15 @@ pub struct BotEntry {
     pub version: u64,
     /// When it last asked, since the unlock.
     pub last_seen: Option<UnixMs>,
-    /// Whether another token is on its way to the disk: from then on the old one does not let in.
-    pub rotating: bool,
+    /// What the bot becomes with another token, while that is on its way to the disk: from then on the old one does not
+    /// let in.
+    pub rotating: Option<Box<Bot>>,
 }
 
 impl BotEntry {
     /// A bot as its record says.
     pub fn new(bot: Bot, version: u64) -> BotEntry {
-        BotEntry { bot, version, last_seen: None, rotating: false }
+        BotEntry { bot, version, last_seen: None, rotating: None }
     }
 }
 
@@ -145,6 +166,11 @@ impl Unlocked {
     /// The policy of that name.
     pub fn policy_named(&self, name: &str) -> Option<(Id, &Arc<PolicyEntry>)> {
         self.policies.iter().find(|(_, entry)| entry.name == name).map(|(id, found)| (*id, found))
+    }
+
+    /// How much everyone may do: the stricter of what an admin and what the disk allows.
+    pub fn mode_for_all(&self) -> Mode {
+        self.mode.max(self.disk_mode)
     }
 
     /// The policy that judges a bot. A policy that is gone allows nothing that reading-only does not.

@@ -12,21 +12,27 @@ use crate::audit::event::{Event, to_body};
 use crate::crypto::keys::{self, VaultKey};
 use crate::crypto::recovery::RecoveryKey;
 use crate::crypto::slot::{Slot, SlotError, SlotKind};
+use crate::policy::usage::IDS_KEPT_MS;
 use crate::secret::SecretBytes;
 use crate::store::attempts::{Attempts, MAX_BACKOFF_MS};
 use crate::store::ledger::{Change, Entry, Ledger};
-use crate::store::record::{SlotRow, read_slots};
+use crate::store::opening::{Database, Depth};
+use crate::store::record::{SlotRow, Table, read_slots};
 use crate::store::writer::{Rollback, Writer};
 use crate::store::{IntegrityError, StoreError, connection};
-use crate::types::clock::Now;
-use crate::vault::Vault;
-use crate::vault::card::warnings;
+use crate::types::clock::{Now, UnixMs};
+use crate::vault::backlog::{Backlog, Trust};
+use crate::vault::card::{first_of, warnings};
 use crate::vault::change::{Prepared, Turn};
+use crate::vault::checkpoint;
 use crate::vault::clock_guard::ClockGuard;
 use crate::vault::keyring::Keyring;
 use crate::vault::load::{Loading, Past};
-use crate::vault::state::{State, Unlocked};
+use crate::vault::rotation::retired_keys;
+use crate::vault::state::{Credential, State, Unlocked};
+use crate::vault::{AdminError, Vault};
 use crate::wire;
+use data_encoding::HEXLOWER;
 use std::sync::Arc;
 
 /// The longest password, in bytes.
@@ -61,6 +67,9 @@ pub enum UnlockError {
         /// When to try again.
         retry_after_ms: u64,
     },
+    /// The row about the last lock is not written yet, and the database still open for it.
+    #[error("the vault is still closing: the disk has not taken the row about the lock")]
+    Closing,
     /// The files are not what they must be.
     #[error(transparent)]
     Integrity(#[from] IntegrityError),
@@ -70,6 +79,16 @@ pub enum UnlockError {
     /// Not enough memory for the password hash or for the keys.
     #[error("the machine has not enough {0}")]
     Machine(&'static str),
+}
+
+/// What reading the keys of older rows may meet.
+impl From<AdminError> for UnlockError {
+    fn from(error: AdminError) -> UnlockError {
+        match error {
+            AdminError::Integrity(inner) => UnlockError::Integrity(inner),
+            _ => UnlockError::Machine("locked memory for the keys"),
+        }
+    }
 }
 
 impl From<StoreError> for UnlockError {
@@ -137,10 +156,11 @@ impl Vault {
         let Some(_hashing) = self.hashing.try_lock() else {
             return Err(UnlockError::Backoff { retry_after_ms: 1000 });
         };
-        let turn = self.turn();
-        // A lock that is under way holds the database until its row is written. While this has its turn nobody else can
-        // unlock, so there is no other to wait for.
-        drop(self.closing.lock());
+        // A lock that is under way holds the database until its row is written. Seen to before the turn, which another
+        // action may not give up as long as the disk hangs; and again, because from here on nobody else can unlock.
+        self.finish_closing()?;
+        let turn = self.turn_in_time().ok_or(StoreError::Late)?;
+        self.finish_closing()?;
         let slots = self.read_slots()?;
         let (slot, vault_key, failed) = self.open_a_slot(&slots, key)?;
         if self.is_unlocked() {
@@ -165,6 +185,11 @@ impl Vault {
         self.open_a_slot(slots, key).map(|(slot, ..)| slot)
     }
 
+    fn finish_closing(&self) -> Result<(), UnlockError> {
+        let finished = self.closing().map(|ledger| self.finish_lock(&ledger));
+        finished.unwrap_or(Ok(())).map_err(|_| UnlockError::Closing)
+    }
+
     /// The slots, from the ledger's own connection while unlocked and from the file while locked.
     fn read_slots(&self) -> Result<Vec<SlotRow>, UnlockError> {
         match self.look(|unlocked| unlocked.ledger.clone()) {
@@ -177,8 +202,8 @@ impl Vault {
     }
 
     /// Tries every slot of the key's kind. The attempt is counted, durably, before the first hash; a secret that opens
-    /// takes its own attempt back, so that nobody waits who has to say `--accept-rollback` next. Those before it stay
-    /// counted until an unlock has put them into the ledger.
+    /// takes its own attempt back, so that nobody waits who has to say `--accept-rollback` next, and so does one that there
+    /// was no memory to try. Those before it stay counted until an unlock has put them into the ledger.
     fn open_a_slot(&self, rows: &[SlotRow], key: &SlotKey) -> Result<(u32, VaultKey, u32), UnlockError> {
         let path = self.setup.paths.attempts();
         let now = self.setup.clock.now().wall;
@@ -188,6 +213,7 @@ impl Vault {
         }
         let slots = parse_slots(rows)?;
         before.count(&path, now).map_err(attempts_failed)?;
+        let mut has_guessed = false;
         for slot in slots.iter().filter(|slot| slot.header.method.kind() == key.kind) {
             // EXPOSE: to the slot's key derivation.
             match slot.unwrap_key(key.secret.expose()) {
@@ -195,8 +221,12 @@ impl Vault {
                     Attempts { last_ms: 0, ..before }.write(&path).map_err(attempts_failed)?;
                     return Ok((slot.header.slot_id, vault_key, before.failed));
                 }
-                Err(SlotError::OutOfMemory) => return Err(UnlockError::Machine("memory for the password hash")),
-                Err(SlotError::OutOfBounds | SlotError::Refused) => (),
+                Err(SlotError::OutOfMemory) if !has_guessed => {
+                    before.write(&path).map_err(attempts_failed)?;
+                    return Err(no_memory());
+                }
+                Err(SlotError::OutOfMemory) => return Err(no_memory()),
+                Err(SlotError::OutOfBounds | SlotError::Refused) => has_guessed = true,
             }
         }
         tracing::warn!(failed_attempts = before.failed + 1, "an unlock failed");
@@ -206,47 +236,85 @@ impl Vault {
     /// Verifies everything under the key and puts it into memory.
     fn load(&self, slot: u32, vault_key: VaultKey, failed: u32, accept: Accept) -> Result<(), UnlockError> {
         let vault_id = self.vault_id_of_slots()?;
-        // The epoch rises with every rotation of the vault key; this version makes only the first.
-        let epoch = 1;
+        let database = Database::open(&self.setup.paths)?;
+        let epoch = database.told_epoch()?;
         let (ledger_keys, record_keys) = keys::derive(&self.setup.arena, vault_id, vault_key, epoch)
             .map_err(|_| UnlockError::Machine("locked memory for the keys"))?;
+        let mut sealed = database.read(ledger_keys, vault_id)?;
+        let mut loading = Loading::new(Keyring::new(record_keys, vault_id, epoch), &sealed.state().counts);
+        for (table, row) in sealed.records() {
+            loading.add(&self.setup.recipes, *table, row)?;
+        }
+        sealed.retire(retired_keys(&self.setup.arena, loading.keyring(), sealed.records())?);
         let rollback = if accept.rollback { Rollback::Accept } else { Rollback::Refuse };
         let mut past = Past::default();
-        let opened = Writer::open(
-            &self.setup.paths,
-            Arc::new(ledger_keys),
-            vault_id,
-            self.setup.durability,
-            rollback,
-            &mut |_, body| past.note(body),
-        )?;
+        let depth = self.depth(sealed.state().wall_high);
+        let mut opened = sealed.verify(self.setup.durability, rollback, depth, &mut |_, body| past.note(body))?;
         if !past.is_whole() {
             return Err(IntegrityError::Corrupt("a ledger row counts for something that can't be read").into());
         }
         let now = self.setup.clock.now();
+        self.migrate(&mut opened.writer, now)?;
         if accept.clock {
             past.accept_clock(now.wall);
         }
-        let mut loading = Loading::new(Keyring::new(record_keys, vault_id, epoch), past);
-        for (table, row) in &opened.records {
-            loading.add(&self.setup.recipes, *table, row)?;
-        }
         let seen = if accept.clock { now.wall } else { opened.writer.state().wall_high };
         let mut clock_guard = ClockGuard::new(now, seen);
-        let ledger = Arc::new(Ledger::new(opened.writer));
+        let first_kept = opened.writer.state().first_kept;
+        let mut backlog = Some(Backlog { at: first_kept, until: opened.verified_after });
+        backlog = backlog.filter(|backlog| backlog.at != backlog.until);
+        let ledger = Arc::new(Ledger::new(opened.writer).waiting_at_most(self.setup.care.max_wait));
+        while past.distrusts()
+            && let Some(left) = backlog
+        {
+            backlog = left.page(&ledger, &mut |_| ())?;
+        }
+        let (signing_key, new_key) = loading.signing_key().map_err(|_| UnlockError::Machine("random numbers"))?;
         let event = Event::Unlock {
             slot,
             failed_attempts: failed,
-            accepted_rollback: opened.rolled_back,
+            accepted_rollback: opened.accepted.is_some(),
+            refusal: opened.accepted.as_ref().map(ToString::to_string),
             accepted_clock: accept.clock,
         };
         let wall = clock_guard.seen_wall(now);
-        let ticket = ledger.enqueue(wall, vec![Entry { body: to_body(now, event), opens: None }], accept.changes(now));
+        let (mut bodies, mut changes) = (vec![to_body(now, event)], accept.changes(now));
+        if let Some(row) = new_key {
+            let key = HEXLOWER.encode(&signing_key.public);
+            bodies.push(to_body(now, Event::SigningKey { key: &key }));
+            changes.push(Change::Put(Table::Setting, row));
+        }
+        let entries = bodies.into_iter().map(|body| Entry { body, opens: None }).collect();
+        let ticket = ledger.enqueue(wall, entries, changes);
         let settled = ledger.settle(ticket);
         settled.map_err(|_| cannot_write())?;
-        *self.state() = State::Unlocked(Box::new(loading.with(ledger, clock_guard)));
+        let checkpointed = checkpoint::last_signed(&ledger).unwrap_or(now.wall);
+        *self.trust.lock() = if backlog.is_some() { Trust::Awaited } else { Trust::Given };
+        let unlocked = loading.with(past, ledger, clock_guard, signing_key, checkpointed, backlog);
+        *self.state() = State::Unlocked(Box::new(unlocked));
         tracing::info!(slot, failed_attempts = failed, "unlocked");
+        self.look_after_unlock();
         Ok(())
+    }
+
+    /// Brings a database of an older version to this one's, once all of it is verified.
+    fn migrate(&self, writer: &mut Writer, now: Now) -> Result<(), UnlockError> {
+        let Some((from, to)) = writer.migration_due()? else { return Ok(()) };
+        // Nothing is known of this clock yet, so it leaves no mark.
+        writer.migrate(from, &to_body(now, Event::Migrate { from, to }), UnixMs(i64::MIN))?;
+        let kept = self.setup.paths.older_database(from);
+        tracing::warn!(from, to, kept = %kept.display(), "the database has a new layout; the copy of before is yours to remove");
+        Ok(())
+    }
+
+    /// How much of the ledger is verified before the vault is unlocked: what is not signed yet, and what limits and client
+    /// ids need; all of it when there is a doubt. A clock that is ahead of what the vault has seen must not make rows old.
+    fn depth(&self, wall_high: UnixMs) -> Depth {
+        let now = self.setup.clock.now().wall.min(wall_high);
+        match &*self.trust.lock() {
+            Trust::Given => Depth::Since(now.plus_ms(-IDS_KEPT_MS)),
+            Trust::Awaited | Trust::Lost { .. } => Depth::Whole,
+        }
     }
 
     fn vault_id_of_slots(&self) -> Result<crate::types::id::Id, UnlockError> {
@@ -266,7 +334,13 @@ impl Vault {
             return Ok(());
         }
         let prepare = |_: &Unlocked, now: Now| {
-            let event = Event::Unlock { slot, failed_attempts, accepted_rollback: false, accepted_clock: accept.clock };
+            let event = Event::Unlock {
+                slot,
+                failed_attempts,
+                accepted_rollback: false,
+                refusal: None,
+                accepted_clock: accept.clock,
+            };
             Ok(Prepared::new(now, event, accept.changes(now), now))
         };
         let accepted = self.change_in_turn(turn, prepare, |unlocked, now| {
@@ -289,16 +363,14 @@ impl Vault {
     /// What there is to warn about, over all credentials and policies; nothing while locked.
     pub fn warnings(&self) -> Vec<String> {
         let now = self.setup.clock.now().wall;
-        let of_all = self.look(|unlocked| {
+        let of_all: Result<Vec<String>, _> = self.look(|unlocked| {
             let policies = unlocked.policies.values();
             let flaws = policies.filter_map(|entry| entry.flaw.as_ref().map(|flaw| entry.warning(flaw)));
             let credentials = unlocked.credentials_by_name().into_values();
-            credentials
-                .flat_map(|found| warnings(&found.card, &found.recipe, found.last_used, now))
-                .chain(flaws)
-                .collect()
+            let about = |found: &Credential| warnings(&found.card, &found.recipe, found.last_used, now);
+            first_of(flaws.chain(credentials.flat_map(about)))
         });
-        of_all.unwrap_or_default()
+        of_all.into_iter().flatten().chain(self.disk_warning()).collect()
     }
 }
 
@@ -307,6 +379,10 @@ fn parse_slots(rows: &[SlotRow]) -> Result<Vec<Slot>, UnlockError> {
     (rows.len() <= super::slot::MAX_SLOTS).then_some(()).ok_or(UnlockError::OutOfBounds)?;
     let parsed = rows.iter().map(|(header, commitment, wrapped)| Slot::parse(header, commitment, wrapped));
     parsed.collect::<Result<Vec<Slot>, SlotError>>().map_err(|_| UnlockError::OutOfBounds)
+}
+
+fn no_memory() -> UnlockError {
+    UnlockError::Machine("memory for the password hash")
 }
 
 fn cannot_write() -> UnlockError {

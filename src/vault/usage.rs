@@ -21,6 +21,8 @@ pub struct Book {
     ids: HashMap<Id, ClientIds>,
     /// What those without a page have used.
     nothing: (Meter, ClientIds),
+    /// What was used before this is unknown: a backup was restored then.
+    unknown_before: Option<UnixMs>,
 }
 
 #[derive(Default)]
@@ -41,14 +43,15 @@ impl Book {
     /// What a bot is judged against when it asks with a credential.
     pub fn usage(&self, bot: &Id, credential: &Id) -> Usage<'_> {
         let meter = self.bots.get(bot).map_or(&self.nothing.0, |used| &used.meter);
-        Usage { meter, ids: self.ids.get(credential).unwrap_or(&self.nothing.1) }
+        let ids = self.ids.get(credential).unwrap_or(&self.nothing.1);
+        Usage { meter, ids, unknown_before: self.unknown_before }
     }
 
     /// What a bot used of every limit of a policy.
     pub fn gauges(&self, bot: &Id, policy: &Policy, now: Now) -> Vec<Gauge> {
         let nothing = OfBot::default();
         let of_bot = self.bots.get(bot).unwrap_or(&nothing);
-        limit::gauges(policy, &of_bot.meter, &of_bot.rate, now.wall, now.boot_ms)
+        limit::gauges(policy, &of_bot.meter, self.unknown_before, &of_bot.rate, now.wall, now.boot_ms)
     }
 
     /// Counts an allowed ask. Nothing is ever given back: from here on its signature may exist.
@@ -57,6 +60,12 @@ impl Book {
         if !counts.ids.is_empty() {
             self.ids.entry(credential).or_default().remember(&counts.ids, digest, at);
         }
+    }
+
+    /// Takes in that a backup was restored: every limit over time counts as spent until its window has passed since,
+    /// unless a person said that the backup's own rows are what was used.
+    pub fn restore(&mut self, at: UnixMs, reset_limits: bool) {
+        self.unknown_before = (!reset_limits).then_some(at);
     }
 
     /// Counts a row of the ledger again. False when it says something that no row says.
@@ -72,10 +81,11 @@ impl Book {
         }
     }
 
-    /// Takes what was counted after `now` for counted now, because a person said that the clock is right.
+    /// Takes what was counted after `now` for counted now, because a person or the kernel said that the clock is right.
     pub fn not_after(&mut self, now: UnixMs) {
         self.bots.values_mut().for_each(|used| used.meter.not_after(now));
         self.ids.values_mut().for_each(|ids| ids.not_after(now));
+        self.unknown_before = self.unknown_before.map(|moment| moment.min(now));
     }
 
     /// Forgets a bot that is gone.

@@ -19,14 +19,20 @@ pub struct Position {
     pub audit_sequence: u64,
     /// That row's chain value, hexadecimal.
     pub audit_head: String,
+    /// The row from which on all are verified.
+    pub audit_verified_from: u64,
+    /// Rows before it that are still to be verified.
+    pub audit_backlog: u64,
     /// Credentials kept.
     pub credentials: usize,
     /// Bots whose token works.
     pub bots: usize,
-    /// How much an admin allows for now.
+    /// How much an admin and the disk allow for now.
     pub mode: Mode,
     /// Whether the ledger could be written the last time.
     pub ledger_is_available: bool,
+    /// What is wrong with the ledger, in words.
+    pub ledger_trouble: Option<&'static str>,
     /// Whether signatures may carry the wall clock's time.
     pub clock_is_sane: bool,
 }
@@ -48,7 +54,7 @@ impl Vault {
                 grants: policy.policy.grants.iter().copied().collect(),
                 policy: policy.name.clone(),
                 words: words::describe(&policy.policy),
-                mode: bot.mode.max(unlocked.mode),
+                mode: bot.mode.max(unlocked.mode_for_all()),
                 limits: unlocked.book.gauges(id, &policy.policy, now).into_iter().map(limit).collect(),
             })
         })
@@ -57,12 +63,13 @@ impl Vault {
     /// Where the vault stands; `None` while locked.
     pub fn position(&self) -> Option<Position> {
         let now = self.setup.clock.now();
-        let (ledger, credentials, bots, mode, clock_is_sane) = match &mut *self.state() {
-            State::Locked => return None,
+        let (ledger, credentials, bots, mode, backlog, clock_is_sane) = match &mut *self.state() {
+            State::Locked | State::Closing(_) => return None,
             State::Unlocked(unlocked) => {
                 let working = unlocked.bots.iter().filter(|(_, entry)| !entry.bot.revoked).count();
                 let sane = unlocked.clock_guard.is_sane(now);
-                (unlocked.ledger.clone(), unlocked.credentials.len(), working, unlocked.mode, sane)
+                let (ledger, credentials) = (unlocked.ledger.clone(), unlocked.credentials.len());
+                (ledger, credentials, working, unlocked.mode_for_all(), unlocked.backlog, sane)
             }
         };
         let standing = ledger.standing();
@@ -73,7 +80,10 @@ impl Vault {
             credentials,
             bots,
             mode,
+            audit_verified_from: backlog.map_or(standing.state.first_kept, |backlog| backlog.until).link.seq + 1,
+            audit_backlog: backlog.map_or(0, |backlog| backlog.until.link.seq.saturating_sub(backlog.at.link.seq)),
             ledger_is_available: standing.is_available,
+            ledger_trouble: ledger.trouble(),
             clock_is_sane,
         })
     }

@@ -76,6 +76,10 @@ pub struct PolicyChange {
 pub struct Modes {
     /// For everyone.
     pub mode: Mode,
+    /// For everyone too, because of the space on the ledger's disk; the stricter of the two holds. Missing
+    /// when the disk asks for nothing.
+    #[serde(default, skip_serializing_if = "Mode::is_normal")]
+    pub disk: Mode,
     /// Of bots that have one of their own; the stricter of the two holds.
     pub bots: BTreeMap<String, Mode>,
 }

@@ -1,5 +1,6 @@
 //! `POST /v1/backup`: the sealed backup as a stream, so that it never has to fit into memory.
 
+use crate::api::admin::disk_hangs;
 use crate::api::app::App;
 use crate::api::error::Problem;
 use crate::vault::AdminError;
@@ -32,7 +33,9 @@ pub async fn backup(State(app): State<App>) -> Result<Response, Problem> {
     let (mut pieces, body) = Channel::<Bytes, io::Error>::new(PIECES_AHEAD);
     let (begun, beginning) = oneshot::channel::<Result<(), Problem>>();
     let (vault, runtime) = (Arc::clone(&app.vault), Handle::current());
+    let place = Arc::clone(&app.ordinary).try_acquire_owned().map_err(|_| Problem::too_many_wait())?;
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         let mut begun = Some(begun);
         let made = vault.backup(&mut |piece| {
             if let Some(begun) = begun.take() {
@@ -43,7 +46,10 @@ pub async fn backup(State(app): State<App>) -> Result<Response, Problem> {
         });
         finish(made, begun, pieces);
     });
-    beginning.await.map_err(|_| Problem::internal())??;
+    tokio::select! {
+        begun = beginning => begun.map_err(|_| Problem::internal())??,
+        () = disk_hangs(&app) => return Err(Problem::disk_does_not_answer()),
+    }
     let mut response = Response::new(Body::new(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     Ok(response)

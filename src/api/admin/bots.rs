@@ -1,6 +1,6 @@
 //! Bots.
 
-use crate::api::admin::on_the_side;
+use crate::api::admin::{at_once, on_the_side};
 use crate::api::app::App;
 use crate::api::body::parse_admin;
 use crate::api::error::Problem;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// Every bot.
 #[utoipa::path(get, path = "/v1/bots", tag = "admin", responses((status = 200, body = Vec<BotCard>)))]
 pub async fn list(State(app): State<App>) -> Result<Json<Vec<BotCard>>, Problem> {
-    on_the_side(&app, |vault| vault.bots()).await.map(Json)
+    Ok(Json(app.vault.bots()?))
 }
 
 /// Adds a bot and shows its token, once.
@@ -38,7 +38,7 @@ pub async fn add(State(app): State<App>, body: Bytes) -> Result<Json<BotToken>, 
     responses((status = 200, body = BotCard), (status = "default", body = Problem))
 )]
 pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<BotCard>, Problem> {
-    on_the_side(&app, move |vault| vault.bot(&name)).await.map(Json)
+    Ok(Json(app.vault.bot(&name)?))
 }
 
 /// Gives a bot another token and shows it, once.
@@ -62,7 +62,7 @@ pub async fn rotate(State(app): State<App>, Path(name): Path<String>) -> Result<
     responses((status = 200, body = BotCard), (status = "default", body = Problem))
 )]
 pub async fn revoke(State(app): State<App>, Path(name): Path<String>) -> Result<Json<BotCard>, Problem> {
-    on_the_side(&app, move |vault| vault.revoke_bot(&name)).await.map(Json)
+    at_once(&app, |vault| vault.begin_to_revoke_bot(&name)).await.map(Json)
 }
 
 /// Removes a bot.
@@ -74,5 +74,5 @@ pub async fn revoke(State(app): State<App>, Path(name): Path<String>) -> Result<
     responses((status = 200), (status = "default", body = Problem))
 )]
 pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    on_the_side(&app, move |vault| vault.remove_bot(&name)).await.map(|()| Json(json!({})))
+    at_once(&app, |vault| vault.begin_to_remove_bot(&name)).await.map(|()| Json(json!({})))
 }

@@ -12,7 +12,7 @@ use axum::extract::{Path, State};
 /// Every credential's card.
 #[utoipa::path(get, path = "/v1/credentials", tag = "admin", responses((status = 200, body = Vec<CredentialCard>)))]
 pub async fn list(State(app): State<App>) -> Result<Json<Vec<CredentialCard>>, Problem> {
-    on_the_side(&app, |vault| vault.credentials()).await.map(Json)
+    Ok(Json(app.vault.credentials()?))
 }
 
 /// Adds a credential.
@@ -37,7 +37,7 @@ pub async fn add(State(app): State<App>, body: Bytes) -> Result<Json<CredentialC
     responses((status = 200, body = CredentialChanged), (status = "default", body = Problem))
 )]
 pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<CredentialChanged>, Problem> {
-    on_the_side(&app, move |vault| vault.credential(&name)).await.map(Json)
+    Ok(Json(app.vault.credential(&name)?))
 }
 
 /// Changes a credential's card.

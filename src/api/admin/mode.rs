@@ -1,6 +1,6 @@
 //! Modes.
 
-use crate::api::admin::on_the_side;
+use crate::api::admin::at_once;
 use crate::api::app::App;
 use crate::api::body::parse_admin;
 use crate::api::error::Problem;
@@ -12,7 +12,7 @@ use axum::extract::State;
 /// The modes in force.
 #[utoipa::path(get, path = "/v1/mode", tag = "admin", responses((status = 200, body = Modes)))]
 pub async fn show(State(app): State<App>) -> Result<Json<Modes>, Problem> {
-    on_the_side(&app, |vault| vault.modes()).await.map(Json)
+    Ok(Json(app.vault.modes()?))
 }
 
 /// Sets how much may happen, for everyone or for one bot. It holds at once.
@@ -25,5 +25,6 @@ pub async fn show(State(app): State<App>) -> Result<Json<Modes>, Problem> {
 )]
 pub async fn set(State(app): State<App>, body: Bytes) -> Result<Json<Modes>, Problem> {
     let set: ModeSet = parse_admin(&body)?;
-    on_the_side(&app, move |vault| vault.set_mode(set.mode, set.bot.as_deref())).await.map(Json)
+    at_once(&app, |vault| vault.begin_to_set_mode(set.mode, set.bot.as_deref())).await?;
+    Ok(Json(app.vault.modes()?))
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// Every policy.
 #[utoipa::path(get, path = "/v1/policies", tag = "admin", responses((status = 200, body = Vec<PolicyCard>)))]
 pub async fn list(State(app): State<App>) -> Result<Json<Vec<PolicyCard>>, Problem> {
-    on_the_side(&app, |vault| vault.policies()).await.map(Json)
+    Ok(Json(app.vault.policies()?))
 }
 
 /// One policy.
@@ -25,7 +25,7 @@ pub async fn list(State(app): State<App>) -> Result<Json<Vec<PolicyCard>>, Probl
     responses((status = 200, body = PolicyCard), (status = "default", body = Problem))
 )]
 pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<PolicyCard>, Problem> {
-    on_the_side(&app, move |vault| vault.policy(&name)).await.map(Json)
+    Ok(Json(app.vault.policy(&name)?))
 }
 
 /// Makes or replaces a policy.

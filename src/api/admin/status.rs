@@ -1,6 +1,6 @@
 //! `status`, `unlock` and `lock`.
 
-use crate::api::admin::on_the_side;
+use crate::api::admin::{out_of_hand, row_in_time};
 use crate::api::app::App;
 use crate::api::body::parse_admin;
 use crate::api::error::Problem;
@@ -11,15 +11,16 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Where the vault and the daemon stand.
 #[utoipa::path(get, path = "/v1/status", tag = "admin", responses((status = 200, body = Status)))]
 pub async fn status(State(app): State<App>) -> Json<Status> {
     let position = app.vault.position();
-    let state = match (&position, app.vault.is_initialized()) {
-        (Some(_), _) => "unlocked",
-        (None, true) => "locked",
-        (None, false) => "uninitialized",
+    let state = match &position {
+        Some(_) => "unlocked",
+        None if app.vault.is_initialized() => "locked",
+        None => "uninitialized",
     };
     let about = &app.about;
     Json(Status {
@@ -32,6 +33,9 @@ pub async fn status(State(app): State<App>) -> Json<Status> {
         state_version: position.as_ref().map(|position| position.state_version),
         audit_sequence: position.as_ref().map(|position| position.audit_sequence),
         audit_head: position.as_ref().map(|position| position.audit_head.clone()),
+        audit_verified_from: position.as_ref().map(|position| position.audit_verified_from),
+        audit_backlog: position.as_ref().map(|position| position.audit_backlog),
+        locked_because: app.vault.locked_because(),
         credentials: position.as_ref().map(|position| position.credentials),
         bots: position.as_ref().map(|position| position.bots),
         mode: position.as_ref().map(|position| position.mode),
@@ -53,11 +57,13 @@ pub async fn unlock(State(app): State<App>, body: Bytes) -> Result<Json<Unlocked
     let request: UnlockRequest = parse_admin(&body)?;
     let accept = Accept { rollback: request.accept_rollback, clock: request.accept_clock };
     let key = SlotKey::parse(request.secret)?;
-    on_the_side(&app, move |vault| vault.unlock(&key, accept)).await.map(Json)
+    out_of_hand(&app, move |vault| vault.unlock(&key, accept)).await.map(Json)
 }
 
 /// Locks the vault.
 #[utoipa::path(post, path = "/v1/lock", tag = "admin", responses((status = 200), (status = "default", body = Problem)))]
 pub async fn lock(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    on_the_side(&app, |vault| vault.lock(Why::Asked)).await.map(|()| Json(json!({})))
+    let Some(ledger) = app.vault.begin_to_lock(Why::Asked) else { return Ok(Json(json!({}))) };
+    let vault = Arc::clone(&app.vault);
+    row_in_time(&app, move || vault.finish_lock(&ledger)).await.map(|()| Json(json!({})))
 }

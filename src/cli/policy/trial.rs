@@ -126,7 +126,7 @@ impl Trial<'_> {
             digest,
             mode: Mode::Normal,
             references: &self.references,
-            usage: Usage { meter: &self.meter, ids: &self.ids },
+            usage: Usage { meter: &self.meter, ids: &self.ids, unknown_before: None },
             now: self.now,
         };
         let Verdict { decision, shadow, counts } = policy::evaluate(self.policy, &case);

@@ -1,8 +1,10 @@
 use super::*;
 
+use crate::crypto::kdf;
 use crate::crypto::keys::{self, VaultKey};
 use crate::crypto::known_answers::{KnownAnswers, hex};
 use crate::secret::Arena;
+use std::collections::HashMap;
 
 const JSON: &[u8] = br#"{"secret":"22582BD0CFF14C41EDBF1AB98506286D"}"#;
 
@@ -81,7 +83,7 @@ fn a_record_opens_under_no_other_keys() {
 }
 
 #[test]
-fn no_bit_of_a_record_can_be_flipped() {
+fn t02_no_bit_of_a_record_can_be_flipped() {
     let subkeys = subkeys();
     let sealed = seal(&subkeys, &identity(), JSON).unwrap();
     let whole = [&sealed.salt[..], &sealed.commitment, &sealed.ciphertext].concat();
@@ -98,7 +100,7 @@ fn no_bit_of_a_record_can_be_flipped() {
 }
 
 #[test]
-fn parts_of_two_records_do_not_mix() {
+fn t03_parts_of_two_records_do_not_mix() {
     let subkeys = subkeys();
     let one = seal(&subkeys, &identity(), JSON).unwrap();
     let two = seal(&subkeys, &identity(), JSON).unwrap();
@@ -115,7 +117,7 @@ fn parts_of_two_records_do_not_mix() {
 }
 
 #[test]
-fn repeated_random_numbers_repeat_a_salt_only_for_the_same_plaintext_in_the_same_place() {
+fn t19_repeated_random_numbers_repeat_a_salt_only_for_the_same_plaintext_in_the_same_place() {
     let subkeys = subkeys();
     let salt = |identity: &RecordIdentity, json: &[u8]| {
         seal_plaintext(&subkeys, identity, &pad(identity, json), &[0; 32]).salt
@@ -124,6 +126,34 @@ fn repeated_random_numbers_repeat_a_salt_only_for_the_same_plaintext_in_the_same
     assert_eq!(one, salt(&identity(), b"one"));
     assert_ne!(one, salt(&identity(), b"two"));
     assert_ne!(one, salt(&RecordIdentity { version: 2, ..identity() }, b"one"));
+}
+
+/// A random number generator that says the same for ever: a key and a nonce still never come twice with other content.
+#[test]
+fn t19_under_constant_random_numbers_no_key_and_nonce_come_twice_with_another_plaintext() {
+    let subkeys = subkeys();
+    let mut seen: HashMap<Vec<u8>, (Vec<u8>, SealedRecord)> = HashMap::new();
+    let mut sealed_before = |identity: &RecordIdentity, json: &[u8]| {
+        let plaintext = pad(identity, json);
+        let sealed = seal_plaintext(&subkeys, identity, &plaintext, &[0x5a; 32]);
+        let parts = kdf::hkdf_sha256::<44>(subkeys.record.expose(), &sealed.salt, &identity.aad());
+        let content = mac::enc(&[&identity.aad(), &plaintext]);
+        let (before, as_sealed) = seen.entry(parts.to_vec()).or_insert_with(|| (content.clone(), sealed.clone()));
+        assert_eq!((&*before, &*as_sealed), (&content, &sealed), "a key and a nonce came with two plaintexts");
+        seen.len()
+    };
+    let tables: [(&'static str, u8); 4] = [("credential", 1), ("bot", 2), ("policy", 3), ("setting", 4)];
+    for (table, kind) in tables {
+        for (id, version) in [(1, 1), (1, 2), (2, 1)] {
+            let identity = RecordIdentity { table, kind, id: Id([id; 16]), version, ..identity() };
+            for length in [0, 1, 2, 200, 300] {
+                let distinct = sealed_before(&identity, &vec![b'x'; length]);
+                assert_eq!(sealed_before(&identity, &vec![b'x'; length]), distinct, "the same again is the same");
+                assert_eq!(sealed_before(&identity, &[&vec![b'x'; length][..], b"y"].concat()), distinct + 1);
+            }
+        }
+    }
+    assert_eq!(sealed_before(&identity(), b"last"), 4 * 3 * 5 * 2 + 1);
 }
 
 #[test]
@@ -175,4 +205,16 @@ fn the_identity_inside_must_be_the_one_asked_for() {
     let sealed = seal_plaintext(&subkeys, &identity(), &inside, &[0; 32]);
     assert!(open_plaintext(&subkeys, &identity(), &sealed).is_ok());
     assert_eq!(open(&subkeys, &identity(), &sealed).unwrap_err(), RecordError::Tampered);
+}
+
+#[test]
+fn t75_a_record_sealed_without_random_numbers_repeats_no_salt_for_another_plaintext_or_version() {
+    let subkeys = subkeys();
+    let sealed = |identity: &RecordIdentity, json: &[u8]| seal_with(&subkeys, identity, json, &[0; 32]).unwrap();
+    let next = RecordIdentity { version: 2, ..identity() };
+    let records = [sealed(&identity(), JSON), sealed(&identity(), b"{}"), sealed(&next, JSON), sealed(&next, b"{}")];
+    for (at, record) in records.iter().enumerate() {
+        assert!(records[..at].iter().all(|other| other.salt != record.salt && other.commitment != record.commitment));
+    }
+    assert_eq!(open(&subkeys, &next, &records[2]).unwrap().expose(), JSON);
 }

@@ -66,7 +66,7 @@ fn with(at: usize, bytes: &[u8]) -> [u8; HEADER_BYTES] {
 }
 
 #[test]
-fn a_header_that_version_1_would_not_write_is_out_of_bounds() {
+fn t15_a_header_that_version_1_would_not_write_is_out_of_bounds() {
     let cost = |memory_kib: u32, passes: u32, lanes: u8| {
         [&[1, 1][..], &memory_kib.to_be_bytes(), &passes.to_be_bytes(), &[lanes]].concat()
     };
@@ -137,7 +137,7 @@ fn a_key_that_is_not_32_bytes_neither_wraps_nor_unwraps() {
 }
 
 #[test]
-fn a_slot_with_the_commitment_of_another_is_refused_though_its_ciphertext_would_open() {
+fn t17_a_slot_with_the_commitment_of_another_is_refused_though_its_ciphertext_would_open() {
     let slot = key_file_slot();
     let other = Slot::wrap(SlotHeader { salt: [5; 32], ..key_file_header() }, &SECRET, &VAULT_KEY).unwrap();
     assert!(slot.unwrap_key(&SECRET).is_ok());
@@ -146,7 +146,7 @@ fn a_slot_with_the_commitment_of_another_is_refused_though_its_ciphertext_would_
 }
 
 #[test]
-fn ciphertexts_that_open_under_many_keys_are_refused_as_wrapped_keys() {
+fn t17_ciphertexts_that_open_under_many_keys_are_refused_as_wrapped_keys() {
     let [two, four] = MultiKey::load_both();
     let Slot { header, commitment, .. } = key_file_slot();
     for secret in two.keys.iter().chain([&data_encoding::HEXLOWER.encode(&SECRET)]) {
@@ -158,7 +158,7 @@ fn ciphertexts_that_open_under_many_keys_are_refused_as_wrapped_keys() {
 }
 
 #[test]
-fn no_bit_of_a_slot_can_be_flipped() {
+fn t01_no_bit_of_a_slot_can_be_flipped() {
     let slot = key_file_slot();
     let header = slot.header.to_bytes();
     let whole = [&header[..], &slot.commitment, &slot.wrapped].concat();
@@ -169,6 +169,54 @@ fn no_bit_of_a_slot_can_be_flipped() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         let error = unlock_whole(&flipped).unwrap_err();
         assert!(matches!(error, SlotError::OutOfBounds | SlotError::Refused), "bit {bit}");
+    }
+}
+
+/// A password's slot. Its hash is paid for once: the wrapping key is derived from the header besides, so the slot does
+/// not open even with the very key that the password gives under the header as it was.
+#[test]
+fn t01_no_bit_of_a_password_s_slot_can_be_flipped() {
+    let known = KnownAnswers::load();
+    let known = known.slot("password");
+    let kek = hex(&known.kek);
+    let open = |header: &[u8], commitment: &[u8], wrapped: &[u8]| {
+        let slot = Slot::parse(header, commitment, wrapped).ok()?;
+        let info = mac::enc(&[b"signvault/1/wrap", header]);
+        let envelope = Envelope::derive(&kek, slot.header.vault_id.as_bytes(), &info);
+        Some(envelope.open(&slot.commitment, &slot.wrapped, header).is_ok())
+    };
+    let whole = [hex(&known.header), hex(&known.commitment), hex(&known.wrapped)].concat();
+    let open_whole = |bytes: &[u8]| open(&bytes[..83], &bytes[83..115], &bytes[115..]);
+    assert_eq!(open_whole(&whole), Some(true));
+    let (mut refused, mut out_of_bounds) = (0, 0);
+    for bit in 0..whole.len() * 8 {
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        match open_whole(&flipped) {
+            None => out_of_bounds += 1,
+            Some(opened) => {
+                assert!(!opened, "bit {bit}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(refused + out_of_bounds, 1304);
+    // Magic, version, kind, KDF and flags; of the cost only some bits leave its bounds.
+    assert!(out_of_bounds > 64 + 16 + 16 + 16, "{out_of_bounds}");
+}
+
+/// With the hash as it is paid for: one bit of every field that the bounds leave free.
+#[test]
+fn t01_every_field_of_a_password_s_header_goes_into_its_hash() {
+    let known = KnownAnswers::load();
+    let known = known.slot("password");
+    let (header, secret) = (hex(&known.header), hex(&known.secret));
+    let fields = [("vault id", 12), ("memory", 31), ("passes", 35), ("salt", 40), ("slot id", 74), ("created", 82)];
+    for (field, at) in fields {
+        let mut flipped = header.clone();
+        flipped[at] ^= 4;
+        let result = unlock(&flipped, &hex(&known.commitment), &hex(&known.wrapped), &secret);
+        assert_eq!(result.unwrap_err(), SlotError::Refused, "{field}");
     }
 }
 

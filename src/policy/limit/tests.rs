@@ -285,7 +285,7 @@ fn gauges_show_every_limit_of_the_policy() {
     let mut rate = Rate::default();
     rate.take(crate::policy::rate::Lane::Others, NonZeroU32::MIN, 500).unwrap();
     let shown = |policy: &Policy| {
-        let gauges = gauges(policy, &bed.meter, &rate, NOW, 600);
+        let gauges = gauges(policy, &bed.meter, None, &rate, NOW, 600);
         let line = |gauge: &Gauge| format!("{} {}/{} in {}", gauge.name, gauge.used, gauge.max, gauge.window_s);
         gauges.iter().map(line).collect::<Vec<_>>()
     };
@@ -315,4 +315,63 @@ fn gauges_show_every_limit_of_the_policy() {
 fn only_the_price_of_the_order_is_needed_where_nothing_bounds_it() {
     let cheap = Order { prices: vec![limit("2")], ..buy() };
     assert_eq!(Bed::order(cheap).limited(money("1")).code(), None);
+}
+
+#[test]
+fn after_a_restore_every_window_counts_as_spent_until_it_has_passed() {
+    let limits = Limits { orders_per_minute: Some(10), notional_per_day: Some(number("1000000")), ..Limits::default() };
+    let ask = |order: Order<'static>, ago_ms: i64| {
+        Bed::order(order).limited(limits.clone()).at("1").restored(NOW.plus_ms(-ago_ms)).denial()
+    };
+    for (ago_ms, rule, wait) in [
+        (0, "limits.notional_per_day", 86_400_000),
+        (59_999, "limits.notional_per_day", 86_340_001),
+        (86_399_999, "limits.notional_per_day", 1),
+    ] {
+        let denial = ask(buy(), ago_ms).expect("a denial");
+        assert_eq!((denial.code, denial.rule, denial.retry_after_ms), (Code::Limit, Some(rule), Some(wait)));
+        assert!(denial.detail.contains("restored from a backup") && denial.help.contains("restore --reset-limits"));
+    }
+    assert_eq!(ask(buy(), 86_400_000), None);
+    let minute = Limits { orders_per_minute: Some(10), ..Limits::default() };
+    let after = |ms: i64| Bed::order(buy()).limited(minute.clone()).restored(NOW.plus_ms(-ms)).code();
+    assert_eq!((after(59_999), after(60_000)), (Some(Code::Limit), None));
+}
+
+#[test]
+fn after_a_restore_positions_can_be_closed_and_orders_cancelled() {
+    let limits = Limits { orders_per_day: Some(10), notional_per_day: Some(number("1000000")), ..Limits::default() };
+    let ask = |order: Order<'static>| Bed::order(order).limited(limits.clone()).at("1").restored(NOW).code();
+    assert_eq!(ask(Order { reduce_only: Fact::Is(true), ..buy() }), None);
+    assert_eq!(ask(Order { reduce_only: Fact::Is(false), ..buy() }), Some(Code::Limit));
+    assert_eq!(ask(Order { effect: Effect::Cancel, ..buy() }), None);
+    let mixed =
+        vec![Order { reduce_only: Fact::Is(true), ..buy() }, Order { client_id: Fact::Is("b".into()), ..buy() }];
+    assert_eq!(Bed::orders(mixed).limited(limits.clone()).at("1").restored(NOW).code(), Some(Code::Limit));
+    let close = Bed::new(Grant::Trade, Effect::Close, Subject::Unknown).limited(limits.clone()).restored(NOW);
+    assert_eq!(close.code(), None);
+    let read = Bed::new(Grant::Read, Effect::None, Subject::Unknown).limited(limits.clone()).restored(NOW);
+    assert_eq!(read.code(), None);
+    let reducing = Order { reduce_only: Fact::Is(true), ..buy() };
+    let spent = Bed::order(reducing).limited(limits).at("1").used(10, "0", NOW).restored(NOW);
+    assert_eq!(spent.code(), Some(Code::Limit), "what is known to be spent is spent");
+}
+
+#[test]
+fn gauges_show_a_window_whose_use_is_unknown_as_full() {
+    let mut policy = Bed::order(buy()).policy;
+    policy.limits = Limits { orders_per_minute: Some(10), orders_per_day: Some(100), ..Limits::default() };
+    let bed = Bed::order(buy()).used(3, "1", NOW);
+    let used = |ago_ms: i64| {
+        let gauges = gauges(&policy, &bed.meter, Some(NOW.plus_ms(-ago_ms)), &Rate::default(), NOW, 0);
+        gauges.iter().skip(1).map(|gauge| gauge.used.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (used(0), used(60_000), used(86_400_000)),
+        (
+            vec!["10".to_owned(), "100".to_owned()],
+            vec!["3".to_owned(), "100".to_owned()],
+            vec!["3".to_owned(), "3".to_owned()],
+        )
+    );
 }

@@ -30,6 +30,7 @@ pub struct Bed {
     pub references: BTreeMap<String, Reference>,
     pub meter: Meter,
     pub ids: ClientIds,
+    pub unknown_before: Option<UnixMs>,
     pub now: UnixMs,
 }
 
@@ -45,6 +46,7 @@ impl Bed {
             references: BTreeMap::new(),
             meter: Meter::default(),
             ids: ClientIds::default(),
+            unknown_before: None,
             now: NOW,
         }
     }
@@ -92,6 +94,12 @@ impl Bed {
         self
     }
 
+    /// As after a restore.
+    pub fn restored(mut self, at: UnixMs) -> Bed {
+        self.unknown_before = Some(at);
+        self
+    }
+
     pub fn remembering(mut self, id: &str, digest: [u8; 32]) -> Bed {
         self.ids.remember(&[ClientIds::hash(id)], digest, NOW);
         self
@@ -106,7 +114,7 @@ impl Bed {
                 digest: self.digest,
                 mode: self.mode,
                 references: &self.references,
-                usage: Usage { meter: &self.meter, ids: &self.ids },
+                usage: Usage { meter: &self.meter, ids: &self.ids, unknown_before: self.unknown_before },
                 now: self.now,
             },
         )

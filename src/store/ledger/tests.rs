@@ -1,9 +1,10 @@
 //! The queue, the permits, and what failing disks leave.
 
 use super::*;
-use crate::store::Durability;
+use crate::store::connection;
 use crate::store::file::Paths;
 use crate::store::writer::tests::{entry, new_writer, row};
+use crate::store::{Durability, IntegrityError};
 use std::sync::Barrier;
 use std::thread;
 
@@ -146,7 +147,7 @@ fn what_is_owed_is_written_first_of_all_once_the_disk_allows() {
     let (_dir, ledger) = new_ledger();
     let change = Change::Put(Table::Bot, row(1, 1));
     let forgotten = ledger.say("forgotten");
-    let owed = ledger.owe(UnixMs(0), vec![entry("owed")], vec![change]);
+    let owed = ledger.owe("something", UnixMs(0), vec![entry("owed")], vec![change]);
     ledger.refuse_next_write();
     ledger.settle(forgotten).unwrap_err();
     ledger.settle(owed).unwrap_err();
@@ -158,12 +159,24 @@ fn what_is_owed_is_written_first_of_all_once_the_disk_allows() {
 #[test]
 fn what_is_owed_is_written_even_if_nobody_asks_for_more() {
     let (_dir, ledger) = new_ledger();
-    let owed = ledger.owe(UnixMs(0), vec![entry("owed")], Vec::new());
+    let owed = ledger.owe("something", UnixMs(0), vec![entry("owed")], Vec::new());
     ledger.refuse_next_write();
     ledger.settle(owed).unwrap_err();
     ledger.tend().unwrap();
     assert_eq!(ledger.bodies(), ["first", "owed"]);
     assert_eq!(ledger.waiting(), 0);
+}
+
+#[test]
+fn what_the_disk_refuses_while_nobody_waits_is_named_until_it_is_written() {
+    let (_dir, ledger) = new_ledger();
+    let _owed = ledger.owe("one is missing", UnixMs(0), vec![entry("owed")], Vec::new());
+    ledger.refuse_next_write();
+    ledger.tend().unwrap();
+    assert_eq!(ledger.trouble(), Some("one is missing"));
+    ledger.tend().unwrap();
+    assert_eq!(ledger.trouble(), None);
+    assert_eq!(ledger.bodies(), ["first", "owed"]);
 }
 
 #[test]
@@ -175,7 +188,7 @@ fn a_closed_ledger_writes_nothing_and_lets_the_database_go() {
     assert_eq!(ledger.settle(ledger.say("late")).unwrap_err(), Unavailable);
     assert!(matches!(ledger.rows(0, 1), Err(StoreError::Closed)));
     assert!(matches!(ledger.tend(), Err(StoreError::Closed)));
-    crate::store::connection::open(&paths(&dir).database()).unwrap();
+    connection::open(&paths(&dir).database()).unwrap();
 }
 
 #[test]
@@ -186,7 +199,7 @@ fn looking_does_not_wait_for_the_disk() {
 }
 
 #[test]
-fn verification_names_the_first_row_that_does_not_follow() {
+fn t22_verification_names_the_first_row_that_does_not_follow() {
     let surgeries = [
         ("UPDATE audit SET body = 'other' WHERE seq = 3", 3),
         ("UPDATE audit SET head = zeroblob(32) WHERE seq = 2", 2),
@@ -206,4 +219,113 @@ fn verification_names_the_first_row_that_does_not_follow() {
             other => panic!("{surgery}: {other:?}"),
         }
     }
+}
+
+/// A ledger that waits for a moment only.
+fn impatient() -> (tempfile::TempDir, Ledger) {
+    let (dir, ledger) = new_ledger();
+    (dir, ledger.waiting_at_most(Duration::from_millis(50)))
+}
+
+#[test]
+fn nobody_waits_for_a_disk_that_hangs_and_what_was_refused_is_not_written_later() {
+    let (_dir, ledger) = impatient();
+    let disk = ledger.stall();
+    assert_eq!(ledger.trouble(), None, "nobody has waited yet");
+    assert_eq!(ledger.settle(ledger.say("refused")).unwrap_err(), Unavailable);
+    assert_eq!(ledger.settle_to_the_end(ledger.say("refused too")).unwrap_err(), Unavailable);
+    assert!(matches!(ledger.rows(0, 1), Err(StoreError::Late)));
+    assert!(matches!(ledger.tend(), Err(StoreError::Late)));
+    assert_eq!(ledger.waiting(), 0);
+    assert_eq!(ledger.trouble(), Some("the disk that holds the ledger does not answer"));
+    assert!(ledger.work_under_way().is_some());
+    drop(disk);
+    assert_eq!(ledger.work_under_way(), None);
+    assert_eq!(seq(ledger.settle(ledger.say("two"))), 2);
+    assert_eq!(ledger.trouble(), None);
+    assert_eq!(ledger.bodies(), ["first", "two"]);
+}
+
+#[test]
+fn what_is_owed_outlasts_a_disk_that_hangs_and_is_named_until_it_is_written() {
+    let (_dir, ledger) = impatient();
+    let disk = ledger.stall();
+    let owed = ["one is missing", "another is missing"].map(|missing| {
+        let ticket = ledger.owe(missing, UnixMs(0), vec![entry(missing)], Vec::new());
+        ledger.settle(ticket).unwrap_err()
+    });
+    assert_eq!(owed, [Unavailable; 2]);
+    assert_eq!(ledger.trouble(), Some("one is missing"));
+    drop(disk);
+    ledger.tend().unwrap();
+    assert_eq!(ledger.trouble(), None);
+    assert_eq!(ledger.bodies(), ["first", "one is missing", "another is missing"]);
+}
+
+#[test]
+fn a_row_that_is_about_to_be_written_in_time_is_no_trouble() {
+    let (_dir, ledger) = impatient();
+    let ticket = ledger.owe("it is missing", UnixMs(0), vec![entry("two")], Vec::new());
+    assert_eq!(ledger.trouble(), None);
+    ledger.settle(ticket).unwrap();
+}
+
+#[test]
+fn who_must_know_waits_for_what_the_disk_has_already() {
+    let (_dir, ledger) = impatient();
+    let ticket = ledger.say("two");
+    let disk = ledger.stall();
+    // Another has taken it into a transaction that hangs.
+    let taken = ledger.queue.lock().take();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| ledger.settle_to_the_end(ticket));
+        thread::sleep(Duration::from_millis(150));
+        assert!(!waiting.is_finished(), "three times as long as anyone waits");
+        ledger.queue.lock().put_back(taken);
+        drop(disk);
+        assert_eq!(seq(waiting.join().unwrap()), 2);
+    });
+}
+
+#[test]
+fn a_ledger_that_owes_something_stays_open_until_it_is_written() {
+    let (dir, ledger) = impatient();
+    drop(ledger.owe("the lock is missing", UnixMs(0), vec![entry("lock")], Vec::new()));
+    let disk = ledger.stall();
+    assert!(matches!(ledger.close(), Err(StoreError::Late)));
+    drop(disk);
+    ledger.refuse_next_write();
+    assert!(matches!(ledger.close(), Err(StoreError::Late)));
+    assert_eq!(ledger.bodies(), ["first"]);
+    ledger.refuse_next_write();
+    assert!(matches!(ledger.close(), Err(StoreError::Late)));
+    assert_eq!(ledger.trouble(), Some("the lock is missing"));
+    ledger.close().unwrap();
+    assert!(matches!(ledger.rows(0, 1), Err(StoreError::Closed)));
+    assert_eq!(ledger.trouble(), None);
+    assert_eq!(ledger.standing().tail.seq, 2);
+    assert!(!paths(&dir).log().exists(), "one file is left");
+}
+
+#[test]
+fn on_a_full_disk_only_what_is_urgent_is_written_and_denials_are_not() {
+    let (dir, ledger) = new_ledger();
+    ledger.space().keep_reserve(0).unwrap();
+    ledger.space().pretend(Some(0));
+    ledger.with_writer(|writer| writer.allow_no_more_pages()).unwrap();
+    let long = || vec![entry(&"x".repeat(100_000))];
+    let ordinary = ledger.enqueue(UnixMs(0), long(), Vec::new());
+    let urgent = ledger.enqueue_urgent(UnixMs(0), vec![entry("cancel")], Vec::new());
+    let owed = ledger.owe("it is missing", UnixMs(0), vec![entry("revoke")], Vec::new());
+    assert_eq!(seq(ledger.settle(urgent)), 2, "the reserve makes room within one call");
+    assert_eq!(seq(ledger.settle(owed)), 3);
+    assert_eq!(ledger.settle(ordinary).unwrap_err(), Unavailable);
+    assert!(!paths(&dir).reserve().exists());
+
+    assert_eq!(ledger.settle(ledger.say("a denial")).unwrap_err(), Unavailable);
+    assert_eq!(ledger.trouble(), Some("the disk that holds the ledger is full: only cancels are signed"));
+    ledger.space().pretend(None);
+    assert_eq!(seq(ledger.settle(ledger.say("an order"))), 4);
+    assert_eq!(ledger.trouble(), None);
+    assert_eq!(ledger.bodies(), ["first", "cancel", "revoke", "an order"]);
 }

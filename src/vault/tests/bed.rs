@@ -8,7 +8,8 @@ use crate::recipe::{self, Recipe};
 use crate::secret::{Arena, SecretBytes, SecretText};
 use crate::store::anchor::{Anchor, Mark};
 use crate::store::file::{self, Paths};
-use crate::store::ledger::{Ledger, StoredRow};
+use crate::store::ledger::Ledger;
+use crate::store::ledger::reading::StoredRow;
 use crate::store::{Durability, first};
 use crate::types::ask::{Ask, Method, Request, Wanted};
 use crate::types::clock::{Clock, Now, UnixMs};
@@ -18,12 +19,13 @@ use crate::vault::init::make_slot;
 use crate::vault::lock::Why;
 use crate::vault::sign::{Asked, Refusal, Signed, sign};
 use crate::vault::unlock::{Accept, SlotKey, UnlockError};
-use crate::vault::{Setup, Vault};
+use crate::vault::{Care, Setup, Vault};
 use crate::wire::policy::PolicySet;
 use crate::wire::{BotAdd, CredentialAdd, CredentialSecrets, Unlocked};
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,8 @@ pub struct HandClock {
     now: Mutex<Now>,
     /// Held while whoever reads the clock has to wait.
     readers: Mutex<()>,
+    /// What the kernel says of it.
+    synchronised: AtomicBool,
 }
 
 impl Clock for HandClock {
@@ -48,11 +52,16 @@ impl Clock for HandClock {
         drop(self.readers.lock());
         *self.now.lock()
     }
+
+    fn is_synchronised(&self) -> bool {
+        self.synchronised.load(Ordering::SeqCst)
+    }
 }
 
 impl HandClock {
     fn starting_at(now: Now) -> Arc<HandClock> {
-        Arc::new(HandClock { now: Mutex::new(now), readers: Mutex::new(()) })
+        let synchronised = AtomicBool::new(false);
+        Arc::new(HandClock { now: Mutex::new(now), readers: Mutex::new(()), synchronised })
     }
 
     /// Keeps everyone waiting who reads the clock, for as long as the guard lives.
@@ -64,6 +73,26 @@ impl HandClock {
     pub fn pass(&self, ms: i64) {
         self.jump(ms);
         self.now.lock().boot_ms += ms.unsigned_abs();
+    }
+
+    /// Time passes, but the wall clock stands still.
+    pub fn freeze(&self, ms: u64) {
+        self.now.lock().boot_ms += ms;
+    }
+
+    /// The kernel says from now on that the clock is kept right, or that it is not.
+    pub fn set_synchronised(&self, synchronised: bool) {
+        self.synchronised.store(synchronised, Ordering::SeqCst);
+    }
+
+    /// What the wall clock says.
+    pub fn wall(&self) -> UnixMs {
+        self.now.lock().wall
+    }
+
+    /// The wall clock is set to this; no time passes.
+    pub fn set(&self, wall: UnixMs) {
+        self.now.lock().wall = wall;
     }
 
     /// The wall clock is set; no time passes.
@@ -86,7 +115,10 @@ pub struct Bed {
 impl Bed {
     /// An empty vault with two key-file slots, locked.
     pub fn locked() -> Bed {
-        let dir = tempfile::tempdir().unwrap();
+        Bed::locked_in(tempfile::tempdir().unwrap())
+    }
+
+    fn locked_in(dir: tempfile::TempDir) -> Bed {
         build(&paths_in(dir.path()));
         Bed::over(dir, HandClock::starting_at(START))
     }
@@ -98,10 +130,22 @@ impl Bed {
         bed
     }
 
+    /// An empty, unlocked vault whose files are in memory, for tests that would spend their time on syncing.
+    pub fn in_memory() -> Bed {
+        let bed = Bed::locked_in(memory());
+        bed.unlock().unwrap();
+        bed
+    }
+
     /// An unlocked vault with the credentials `main` and `spare`, the policies `trader` and `reader`, and the bots `bob`
     /// (main, trader) and `eve` (spare, reader), whose tokens come with it.
     pub fn furnished() -> (Bed, SecretText, SecretText) {
-        let bed = Bed::empty();
+        Bed::empty().furnish()
+    }
+
+    /// Puts into an empty vault what [`Bed::furnished`] has.
+    pub fn furnish(self) -> (Bed, SecretText, SecretText) {
+        let bed = self;
         for name in ["main", "spare"] {
             bed.vault.add_credential(credential(name, "one")).unwrap();
         }
@@ -112,7 +156,14 @@ impl Bed {
         (bed, bob, eve)
     }
 
-    fn over(dir: tempfile::TempDir, clock: Arc<HandClock>) -> Bed {
+    /// A locked vault over files that are there.
+    #[cfg(feature = "model-check")]
+    pub fn over_files(dir: tempfile::TempDir) -> Bed {
+        Bed::over(dir, HandClock::starting_at(START))
+    }
+
+    /// A locked vault over files that are there, by a clock.
+    pub fn over(dir: tempfile::TempDir, clock: Arc<HandClock>) -> Bed {
         let vault = Vault::new(setup(paths_in(dir.path()), Arc::clone(&clock)));
         Bed { dir, clock, vault }
     }
@@ -128,6 +179,20 @@ impl Bed {
         let bed = self.restarted();
         bed.unlock().unwrap();
         bed
+    }
+
+    /// What a crash would leave at this moment: the files as they are, in memory, and no process over them.
+    pub fn crash_image(&self) -> Bed {
+        let dir = memory();
+        let (from, to) = (self.paths(), paths_in(dir.path()));
+        for (from, to) in [(from.state_dir, to.state_dir), (from.anchor_dir, to.anchor_dir)] {
+            file::private_dir(&to).unwrap();
+            for entry in std::fs::read_dir(from).unwrap() {
+                let entry = entry.unwrap();
+                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+        Bed::over(dir, Arc::clone(&self.clock))
     }
 
     /// Where its files are.
@@ -224,15 +289,32 @@ pub fn bot(name: &str, credential: &str, policy: Option<&str>) -> BotAdd {
     }
 }
 
+/// A directory in memory, where the system has such a place.
+fn memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 /// The files of a vault under a directory.
 pub fn paths_in(dir: &Path) -> Paths {
     Paths { state_dir: dir.join("state"), anchor_dir: dir.join("anchor") }
 }
 
+/// The clock that every vault here begins with.
+pub fn clock() -> Arc<HandClock> {
+    HandClock::starting_at(START)
+}
+
+/// A locked vault over files that somebody else removes.
+pub fn vault_at(paths: Paths, clock: &Arc<HandClock>) -> Vault {
+    Vault::new(setup(paths, Arc::clone(clock)))
+}
+
 fn setup(paths: Paths, clock: Arc<HandClock>) -> Setup {
     let okx = Arc::new(Recipe::parse(recipe::built_in("okx").unwrap()).unwrap());
     let recipes = [("okx".to_owned(), okx)].into();
-    Setup { paths, durability: Durability::Full, clock, arena: Arena::new().unwrap(), recipes }
+    let care = Care { low_space_bytes: 0, ..Care::default() };
+    Setup { paths, durability: Durability::Full, care, clock, arena: Arena::new().unwrap(), recipes }
 }
 
 /// Makes a vault as `init` does, but with key files.
@@ -244,7 +326,8 @@ fn build(paths: &Paths) {
     let slots = [slot(1, &KEY), slot(2, &OTHER_KEY)];
     let (keys, _) = keys::derive(&Arena::new().unwrap(), vault_id, vault_key, 1).unwrap();
     let tail = Link::START.next(keys.audit.expose(), &vault_id, "{}");
-    first::build(&paths.database(), &keys, vault_id, &slots, "{}", tail, START.wall).unwrap();
+    let content = first::Content { slots: &slots, records: &[] };
+    first::build(&paths.database(), &keys, vault_id, &content, "{}", tail, START.wall).unwrap();
     Anchor::create(&paths.anchor(), keys.anchor.expose(), &vault_id, Mark { state_version: 1, audit: tail }).unwrap();
 }
 

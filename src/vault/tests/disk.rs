@@ -67,6 +67,16 @@ fn a_refused_change_holds_neither_in_memory_nor_on_the_disk() {
 }
 
 #[test]
+fn a_credential_whose_removal_the_disk_refused_signs_on() {
+    let (bed, bob, _) = Bed::furnished();
+    bed.refuse_next_write();
+    assert!(matches!(bed.vault.remove_credential("main"), Err(AdminError::Unavailable)));
+    bed.sign(&bob, "main").unwrap();
+    bed.vault.remove_credential("main").unwrap();
+    assert!(matches!(bed.sign(&bob, "main"), Err(Refusal::Denied { .. })));
+}
+
+#[test]
 fn a_revoke_that_the_disk_refused_holds_at_once_and_survives_once_there_is_a_disk() {
     for end in ["a signature", "the next tick", "a lock"] {
         let (bed, bob, eve) = Bed::furnished();

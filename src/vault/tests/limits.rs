@@ -1,11 +1,13 @@
 //! Limits, modes and policies while they change: what counts, what holds meanwhile, and what a restart remembers.
 
+use super::backup::without_state;
 use super::bed::*;
 use crate::types::ask::{Ask, Method, Request, Wanted};
 use crate::types::decision::Code;
 use crate::types::mode::Mode;
 use crate::vault::AdminError;
 use crate::vault::authenticate::{Caller, NotLetIn};
+use crate::vault::restore;
 use crate::vault::sign::{Asked, Refusal, Signed, sign};
 use crate::vault::unlock::Accept;
 use crate::wire::Quantity;
@@ -29,6 +31,14 @@ fn ordering(caller: Caller, id: &str) -> Asked {
         format!(r#"{{"instId":"BTC-USDT","side":"buy","ordType":"limit","px":"60000","sz":"0.001","clOrdId":"{id}"}}"#);
     let request = Request { method: Method::Post, path: "/api/v5/trade/order".to_owned(), body: Some(body) };
     Asked { caller, uid: None, ask: Ask { credential: "main".to_owned(), wanted: Wanted::Request(request) } }
+}
+
+fn reducing(caller: Caller, id: &str) -> Asked {
+    let mut asked = ordering(caller, id);
+    let Wanted::Request(request) = &mut asked.ask.wanted else { panic!("a request") };
+    let body = request.body.take().map(|body| body.replace('}', r#","reduceOnly":true}"#));
+    request.body = body;
+    asked
 }
 
 impl Bed {
@@ -208,18 +218,35 @@ fn asks_that_a_rate_refuses_leave_no_row_and_no_trace_in_the_limits() {
 
 #[test]
 fn a_limit_that_a_clock_ahead_has_spent_is_not_spent_for_years() {
+    counts_as_now_once_the_clock_is_believed(|bed| {
+        bed.unlock_accepting(Accept { clock: true, rollback: false }).unwrap();
+    });
+}
+
+#[test]
+fn t71_a_limit_that_a_clock_ahead_has_spent_is_not_spent_for_years_where_the_kernel_vouches_for_it() {
+    counts_as_now_once_the_clock_is_believed(|bed| {
+        bed.clock.set_synchronised(true);
+        bed.vault.tend().unwrap();
+        bed.clock.set_synchronised(false);
+        assert!(bed.rows().iter().any(|row| row.body.contains(r#""event":"clock""#)));
+    });
+}
+
+fn counts_as_now_once_the_clock_is_believed(believe: impl Fn(&Bed)) {
     let (bed, bob, _) = Bed::furnished();
     bed.set_policy("trader", COUNTED);
     let ahead = 1000 * DAY_MS;
     bed.clock.jump(ahead);
-    bed.unlock_accepting(Accept { clock: true, rollback: false }).unwrap();
+    assert_eq!(code(bed.sign(&bob, "main")), Some(Code::ClockJump));
+    believe(&bed);
     let caller = bed.let_in(&bob).unwrap();
     for id in ["a", "b"] {
         assert_eq!(code(bed.order(caller, id)), None);
     }
     bed.clock.jump(-ahead);
     assert_eq!(code(bed.sign_as(caller, "main")), Some(Code::ClockJump));
-    bed.unlock_accepting(Accept { clock: true, rollback: false }).unwrap();
+    believe(&bed);
     let caller = bed.let_in(&bob).unwrap();
     assert_eq!(code(bed.order(caller, "c")), Some(Code::Limit), "spent, but only for a day");
     let bed = bed.reopened();
@@ -258,4 +285,74 @@ fn the_mode_of_a_bot_does_not_wait_for_an_action_that_waits_for_the_disk() {
     assert_eq!(code(bed.order(bed.let_in(&token).unwrap(), "a")), Some(Code::Mode), "and so did the disk");
     bed.vault.set_mode(Mode::Normal, Some("bob")).unwrap();
     assert_eq!(code(bed.order(bed.let_in(&token).unwrap(), "a")), None);
+}
+
+/// Restores a backup of this vault in the place of it and unlocks it.
+fn restored(bed: Bed, reset_limits: bool) -> Bed {
+    let backup = bed.backup();
+    bed.lock();
+    let bed = without_state(bed);
+    let accept = restore::Accept { rollback: true, reset_limits };
+    let report = restore::restore(&backup, &bed.paths(), &key_file(&KEY), accept, &*bed.clock).unwrap();
+    assert_eq!(report.limits_are_spent, !reset_limits);
+    bed.unlock().unwrap();
+    bed
+}
+
+#[test]
+fn after_a_restore_limits_are_spent_until_their_windows_have_passed_and_a_restart_does_not_end_that() {
+    let (bed, bob, _) = Bed::furnished();
+    bed.set_policy("trader", COUNTED);
+    let mut bed = restored(bed, false);
+    let row = bed.rows().into_iter().find(|row| row.body.contains(r#""event":"restore""#)).unwrap();
+    assert!(row.body.contains(r#""reset_limits":false"#));
+    for _ in 0..2 {
+        let caller = bed.let_in(&bob).unwrap();
+        let Err(Refusal::Limited(denial)) = bed.order(caller, "a") else { panic!("it was signed") };
+        assert!(denial.detail.contains("restored from a backup"), "{}", denial.detail);
+        assert!(denial.retry_after_ms.is_some_and(|wait| wait > 86_000_000));
+        assert_eq!(
+            (bed.used(caller, "orders_per_day"), bed.used(caller, "notional_per_day")),
+            ("2".into(), "1000".into())
+        );
+        bed.sign_as(caller, "main").unwrap();
+        let reduced = sign(&bed.vault, vec![reducing(caller, "r")]).pop().unwrap();
+        assert_eq!(code(reduced), None);
+        bed = bed.reopened();
+        bed.set_policy("trader", COUNTED);
+    }
+    bed.clock.pass(DAY_MS + DAY_MS / 1024 + 1);
+    let caller = bed.let_in(&bob).unwrap();
+    assert_eq!(code(bed.order(caller, "b")), None);
+}
+
+#[test]
+fn limits_do_not_come_back_because_the_clock_was_behind_during_a_restore() {
+    let (bed, _, _) = Bed::furnished();
+    bed.set_policy("trader", COUNTED);
+    let backup = bed.backup();
+    bed.lock();
+    let bed = without_state(bed);
+    let restore = |reset_limits: bool| {
+        let accept = restore::Accept { rollback: true, reset_limits };
+        restore::restore(&backup, &bed.paths(), &key_file(&KEY), accept, &*bed.clock)
+    };
+    // As on a machine without a battery, before a time server has spoken.
+    bed.clock.jump(-30 * DAY_MS);
+    let refused = restore(false).unwrap_err();
+    assert_eq!(refused.code(), "clock.jump", "{refused}");
+    assert!(!bed.paths().database().exists());
+    assert!(!restore(true).unwrap().limits_are_spent, "a person may know better");
+}
+
+#[test]
+fn whoever_says_that_nothing_was_signed_since_gets_what_the_backup_says() {
+    let (bed, bob, _) = Bed::furnished();
+    bed.set_policy("trader", COUNTED);
+    bed.order(bed.let_in(&bob).unwrap(), "a").unwrap();
+    let bed = restored(bed, true);
+    assert!(bed.rows().iter().any(|row| row.body.contains(r#""reset_limits":true"#)));
+    let caller = bed.let_in(&bob).unwrap();
+    assert_eq!(bed.used(caller, "orders_per_day"), "1");
+    assert_eq!((code(bed.order(caller, "b")), code(bed.order(caller, "c"))), (None, Some(Code::Limit)));
 }

@@ -4,11 +4,18 @@
 mod backup;
 mod bed;
 mod bots;
+mod checkpoints;
 mod clock;
 mod disk;
+mod hung;
 mod limits;
 mod lock;
+mod migration;
 mod model;
 mod permit;
+#[cfg(feature = "model-check")]
+mod races;
+mod rotation;
 mod slots;
+mod space;
 mod tampering;

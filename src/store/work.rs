@@ -1,0 +1,30 @@
+//! Whether the disk works or hangs, for those who must not wait to find out.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts pieces of disk work: odd while one is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Work(AtomicU64);
+
+/// A piece of work under way, until it is dropped.
+pub(crate) struct Working<'a>(&'a Work);
+
+impl Work {
+    /// Begins a piece. Only one is under way at a time: whoever begins it holds the writer.
+    pub(crate) fn begin(&self) -> Working<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Working(self)
+    }
+
+    /// The number of the piece that is under way.
+    pub(crate) fn under_way(&self) -> Option<u64> {
+        let number = self.0.load(Ordering::Relaxed);
+        (number % 2 == 1).then_some(number)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
