@@ -1,19 +1,34 @@
 # `make check` is what CI runs, in the same order. Every target is a command that anyone may run by itself.
 PYTHON ?= python3
 VENV := target/venv
-.PHONY: check format lint test python differential timing residue docs licences demo mutants
+.PHONY: check format lint test races faults-short faults python differential disk random timing residue docs licences demo scale mutants fuzz-database upgrade stored-vault
 
-check: format lint test python differential timing residue docs licences demo
+check: format lint test races faults-short python differential disk random timing residue docs licences demo
 
 format:
 	cargo fmt --check
 
 lint:
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --lib --tests --features model-check -- -D warnings
 
 # The README's second command.
 test:
 	cargo test --locked
+
+# Every order of events that a model checker comes up with: does anything sign after what ended it?
+races:
+	cargo test --locked --lib --features model-check vault::tests::races
+
+# Killed, out of space, without power, with a clock that jumps: does what was acknowledged hold? Each program, briefly:
+# four minutes on two cores. Needs root, strace, faketime and a C compiler. `cargo test --test faults -- --list` says what
+# there is.
+faults-short:
+	cargo test --locked --test faults -- --short
+
+# The same in full, an hour: a thousand kills, every call that can fail, hundreds of power cuts.
+faults:
+	cargo test --locked --test faults -- --full
 
 # What needs Python and curl: ccxt and python-okx through a daemon, the README's scripts, the reference reader.
 python: $(VENV)/ready
@@ -27,6 +42,15 @@ $(VENV)/ready: tests/clients/requirements.txt tests/reference/requirements.txt
 # Do Python and Node read the requests that a recipe accepts as the recipe does?
 differential:
 	PYTHON=$(PYTHON) cargo test --locked --test it -- --ignored differential::
+
+# A disk that hangs, fails to sync or fills up under a running daemon. As root: it traces the daemon and mounts a small
+# disk in memory, below a temporary directory.
+disk:
+	cargo test --locked --test it -- --ignored --test-threads=1 faults::
+
+# What if the kernel gives no random numbers? Needs strace, and the right to trace: root, or a machine that lets a user.
+random:
+	cargo test --locked --test it -- --ignored random::
 
 # Does the time of a refused token tell why it was refused? A measurement, so with the optimiser and by itself.
 timing:
@@ -47,8 +71,27 @@ licences:
 demo:
 	cargo run --locked --release -- demo
 
+# Opens FUZZ_ROUNDS database files that nobody made, each a mutation of a real one: refused, or the same content. The usual
+# run opens three thousand. FUZZ_SEED says where to begin; a failure names the seed of its file.
+fuzz-database:
+	cargo test --locked --lib -- --ignored --nocapture vault::tests::tampering::fuzz
+
+# How long do an unlock and a signature take with 10 to 100 000 records and a million ledger rows? Minutes, and a GiB of
+# temporary space; a measurement, so not part of `check`.
+scale:
+	cargo bench --locked --bench scale
+
 # Would a test notice? Changes the judge and the reader of asks in 1300 ways and expects a failing test each time; what
 # is left out, and why: .cargo/mutants.toml. An hour on two cores, so not part of `check`. Installs nothing: it needs
 # `cargo install --locked cargo-mutants`, and leaves its report in target/mutants.
 mutants:
 	CARGO_PROFILE_DEV_DEBUG=0 PROPTEST_MAX_SHRINK_ITERS=0 cargo mutants --jobs 2
+
+# Kills a migration of the database and a rotation of the vault key at each of their writes, and gives a hundred thousand
+# records another key. Needs strace; three minutes.
+upgrade:
+	cargo test --locked --lib -- --ignored --nocapture migration::t92 rotation::a_
+
+# Makes tests/databases of the present version anew: before the release that changes the format, and never after it.
+stored-vault:
+	cargo test --locked --test it -- --ignored --exact databases::make_the_vault_of_this_version
