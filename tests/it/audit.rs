@@ -202,6 +202,46 @@ fn a_row_that_changes_under_a_running_daemon_is_named_by_verify() {
 }
 
 #[test]
+fn an_old_row_of_a_long_ledger_that_was_changed_locks_the_daemon_and_keeps_it_locked() {
+    let vault = Vault::new();
+    let daemon = vault.serve_unlocked();
+    daemon.add_credential("main");
+    let token = daemon.add_bot("bob", "main", &["read"]);
+    sign_many(&daemon, &token, 830);
+    daemon.run(&["audit", "export"], "").ok();
+    daemon.terminate();
+    let daemon = vault.serve_unlocked();
+    let verified = |status: &Value| (status["audit_verified_from"].clone(), status["audit_backlog"].clone());
+    wait_until(|| verified(&daemon.status()) == (json!(1), json!(0)));
+    daemon.terminate();
+
+    vault.database().execute("UPDATE audit SET body = body || ' ' WHERE seq = 5000", []).expect("changed");
+    let daemon = vault.serve_unlocked();
+    wait_until(|| daemon.status()["state"] == "locked");
+    let because = daemon.status()["locked_because"].as_str().expect("words").to_owned();
+    assert!(because.starts_with("the ledger is broken at row 5000"), "{because}");
+    assert!(daemon.run(&["status"], "").ok().contains("locked because: the ledger is broken at row 5000"));
+    assert!(vault.log().contains("the vault is locked") && vault.log().contains("row 5000"), "{}", vault.log());
+    let error = daemon.try_unlock(PASSWORD, &[]).fails(6);
+    assert!(error.contains("vault.audit_broken") && error.contains("row 5000"), "{error}");
+    daemon.terminate();
+    let daemon = vault.serve();
+    let error = daemon.try_unlock(PASSWORD, &[]).fails(6);
+    assert!(error.contains("row 5000"), "the row of the lock says why: {error}");
+    assert_eq!(daemon.status()["locked_because"], Value::Null);
+}
+
+/// Waits for something that the daemon does by itself.
+#[track_caller]
+fn wait_until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it does not come about");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn no_row_holds_a_secret_a_token_or_what_a_bot_made_up() {
     let vault = Vault::new();
     let daemon = vault.serve_unlocked();

@@ -107,7 +107,7 @@ fn a_copy_that_was_planted_in_the_way_of_a_backup_is_not_followed() {
 }
 
 #[test]
-fn only_what_opened_the_vault_then_opens_the_backup() {
+fn t20_only_what_opened_the_vault_then_opens_the_backup() {
     let vault = Vault::new();
     let (daemon, _) = started(&vault);
     daemon.run(&["slot", "add", "recovery", "--recovery-file", "recovery"], "").ok();
@@ -139,7 +139,7 @@ fn only_what_opened_the_vault_then_opens_the_backup() {
 }
 
 #[test]
-fn a_backup_that_was_changed_cut_or_lengthened_is_refused_and_nothing_is_written() {
+fn t24_a_backup_that_was_changed_cut_or_lengthened_is_refused_and_nothing_is_written() {
     let vault = Vault::new();
     let (daemon, _) = started(&vault);
     let whole = std::fs::read(backup(&daemon, "backup")).expect("read");
@@ -200,7 +200,7 @@ fn a_backup_goes_nowhere_where_a_vault_is() {
 }
 
 #[test]
-fn an_older_backup_than_the_anchor_remembers_must_be_accepted() {
+fn t24_an_older_backup_than_the_anchor_remembers_must_be_accepted() {
     let vault = Vault::new();
     let (daemon, token) = started(&vault);
     let older = backup(&daemon, "older");
@@ -282,5 +282,110 @@ fn an_anchor_that_does_not_verify_is_not_written_over_unasked() {
     vault.run(&["restore", &backup, "--stdin"], PASSWORD).fails(6);
     assert_eq!(std::fs::read(&anchor).unwrap(), [7; 512]);
     vault.run(&["restore", &backup, "--stdin", "--accept-rollback"], PASSWORD).ok();
+    vault.serve_unlocked();
+}
+
+#[test]
+fn verify_says_what_a_backup_holds_needs_no_daemon_and_leaves_nothing() {
+    let vault = Vault::new();
+    let (daemon, token) = started(&vault);
+    daemon.tcp().sign(&token, "main", "GET", BALANCE, None).ok();
+    let file = backup(&daemon, "./verify");
+    let rows = daemon.status()["audit_sequence"].as_u64().expect("a number");
+    assert_eq!(daemon.terminate(), 0);
+    let before = vault.files();
+    // A file that is named like the subcommand.
+    let told = vault.run(&["backup", "verify", "./verify", "--stdin", "--json"], PASSWORD).json();
+    assert_eq!((&told["credentials"], &told["bots"], &told["slots"]), (&1.into(), &1.into(), &2.into()));
+    assert_eq!((&told["first_row"], told["last_row"].as_u64()), (&1.into(), Some(rows)));
+    let words = vault.run(&["backup", "verify", "verify", "--key-file", &vault.key_file()], "").ok();
+    assert!(words.contains("ledger rows") && words.contains(&format!("the last is {rows}")), "{words}");
+
+    let error = vault.run(&["backup", "verify", "verify", "--stdin"], "not the password").fails(1);
+    assert!(error.contains("unlock.failed"), "{error}");
+    let mut changed = std::fs::read(&file).expect("read");
+    let at = changed.len() / 2;
+    changed[at] ^= 1;
+    std::fs::write(&file, &changed).expect("written");
+    let error = vault.run(&["backup", "verify", "verify", "--key-file", &vault.key_file()], "").fails(6);
+    assert!(error.contains("vault.storage_corrupt"), "{error}");
+    vault.run(&["backup", "verify", "no-such-file", "--stdin"], PASSWORD).fails(1);
+    vault.run(&["backup", "verify"], "").fails(2);
+    assert_eq!(vault.files(), before, "the state directory is not touched");
+}
+
+#[test]
+fn limits_are_spent_after_a_restore_unless_a_person_says_otherwise() {
+    let vault = Vault::new();
+    let (daemon, token) = started(&vault);
+    let policy = "grants = [\"read\", \"trade\"]\n[limits]\norders_per_hour = 5\n";
+    daemon.run(&["policy", "set", "bob-policy", &vault.file("policy.toml", policy)], "").ok();
+    let file = backup(&daemon, "backup");
+    let order = |id: &str, more: &str| {
+        format!(
+            r#"{{"instId":"BTC-USDT","tdMode":"cross","side":"sell","ordType":"market","sz":"1","clOrdId":"{id}"{more}}}"#
+        )
+    };
+    for (more, status) in [(&[][..], 429), (&["--reset-limits"], 200)] {
+        let other = Vault::nowhere();
+        let answer = restore(&other, &file, &vault, more);
+        assert_eq!(answer.code, 0, "{answer:?}");
+        assert_eq!(answer.stderr.contains("--reset-limits"), status == 429, "{}", answer.stderr);
+        let daemon = other.serve();
+        daemon.unlock_with(&vault.key_file());
+        let mut bot = daemon.tcp();
+        let response = bot.sign(&token, "main", "POST", "/api/v5/trade/order", Some(&order("a", "")));
+        assert_eq!(response.status, status, "{response:?}");
+        if status == 429 {
+            let problem = response.json();
+            assert_eq!(
+                (&problem["code"], &problem["rule"]),
+                (&"policy.limit".into(), &"limits.orders_per_hour".into())
+            );
+            let wait = problem["retry_after_ms"].as_u64().expect("a wait");
+            assert!((3_000_000..=3_600_000).contains(&wait), "{wait}");
+            assert!(problem["help"].as_str().is_some_and(|help| help.contains("--reset-limits")), "{problem}");
+        }
+        let used =
+            bot.request("GET", "/v1/whoami", Some(&token), None).ok()["limits"]["orders_per_hour"]["used"].clone();
+        assert_eq!(used, if status == 429 { 5 } else { 1 });
+        let reduces = order("b", r#","reduceOnly":true"#);
+        bot.sign(&token, "main", "POST", "/api/v5/trade/order", Some(&reduces)).ok();
+        bot.sign(&token, "main", "GET", BALANCE, None).ok();
+        let rows = daemon.run(&["audit", "export"], "").ok();
+        assert!(rows.contains(&format!(r#"\"reset_limits\":{}"#, status == 200)), "{rows}");
+    }
+}
+
+#[test]
+fn nothing_is_made_beside_a_daemon_that_has_the_vault_open() {
+    let vault = Vault::new();
+    let (daemon, token) = started(&vault);
+    let file = backup(&daemon, "backup");
+    std::fs::rename(vault.state_dir(), vault.dir().join("lost")).expect("lost");
+    let anchor = tree(&vault.anchor_dir());
+    let error = restore(&vault, &file, &vault, &["--accept-rollback"]).fails(1);
+    assert!(error.contains("has the vault of this anchor open") && error.contains("signvault lock"), "{error}");
+    let error = vault.run(&["init", "--stdin", "--no-recovery", "--kdf-memory-mib", "64"], PASSWORD).fails(1);
+    assert!(error.contains("has the vault of this anchor open"), "{error}");
+    assert!(!vault.state_dir().join("vault.db").exists());
+    assert_eq!(tree(&vault.anchor_dir()), anchor);
+    std::fs::remove_dir_all(vault.state_dir()).expect("removed");
+    std::fs::rename(vault.dir().join("lost"), vault.state_dir()).expect("found");
+    daemon.tcp().sign(&token, "main", "GET", BALANCE, None).ok();
+}
+
+#[test]
+fn init_keeps_the_anchor_of_a_vault_that_is_gone_and_says_where() {
+    let vault = Vault::new();
+    let daemon = vault.serve_unlocked();
+    daemon.run(&["backup", "backup"], "").ok();
+    assert_eq!(daemon.terminate(), 0);
+    let anchor = std::fs::read(vault.anchor_dir().join("anchor")).expect("read");
+    std::fs::rename(vault.state_dir(), vault.dir().join("lost")).expect("lost");
+    let made = vault.run(&["init", "--stdin", "--no-recovery", "--kdf-memory-mib", "64"], PASSWORD);
+    let kept = vault.anchor_dir().join("anchor.kept-1");
+    assert!(made.code == 0 && made.stderr.contains(kept.to_str().expect("UTF-8")), "{made:?}");
+    assert_eq!(std::fs::read(kept).expect("kept"), anchor);
     vault.serve_unlocked();
 }

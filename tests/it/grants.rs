@@ -36,7 +36,7 @@ fn judged(policy: &Policy, mode: Mode, endpoint: &Endpoint, subject: Subject<'_>
         digest: [0; 32],
         mode,
         references: &BTreeMap::new(),
-        usage: Usage { meter: &meter, ids: &ids },
+        usage: Usage { meter: &meter, ids: &ids, unknown_before: None },
         now: UnixMs(0),
     };
     match evaluate(policy, &case).decision {

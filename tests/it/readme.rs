@@ -192,7 +192,7 @@ fn the_scripts_are_those_of_the_page_about_plain_http() {
 
 #[test]
 fn every_test_that_the_readme_and_the_security_page_name_exists() {
-    let sources = [sources_below("src"), sources_below("tests/it")].concat();
+    let sources = ["src", "tests/it", "tests/faults"].map(sources_below).concat();
     for text in [README, include_str!("../../SECURITY.md")] {
         let rows = text.lines().filter(|line| line.starts_with('|'));
         let quoted = rows.flat_map(|row| row.split('`').skip(1).step_by(2));

@@ -4,6 +4,7 @@
 //! PYTHON=path/to/venv/bin/python cargo test --test it reference -- --ignored
 //! ```
 
+use crate::prune::old_vault;
 use crate::support::{API_KEY, Answer, PASSPHRASE, PASSWORD, SECRET, Vault};
 use serde_json::Value;
 use std::io::Write;
@@ -33,8 +34,59 @@ fn a_vault_at_rest(vault: &Vault) -> PathBuf {
     daemon.tcp().sign(&token, "main", "GET", "/api/v5/account/balance", None).ok();
     daemon.run(&["slot", "add", "key-file", "key"], "").ok();
     daemon.run(&["credential", "remove", "spare"], "").ok();
+    daemon.run(&["audit", "export"], "").ok();
     assert_eq!(daemon.terminate(), 0);
     vault.state_dir().join("vault.db")
+}
+
+#[test]
+#[ignore = "needs python3 with cryptography"]
+fn the_reader_opens_a_vault_whose_key_was_replaced_twice() {
+    let vault = Vault::nowhere();
+    vault.run(&["init", "--stdin", "--no-recovery", "--kdf-memory-mib", "64"], PASSWORD).ok();
+    let daemon = vault.serve_unlocked();
+    daemon.add_credential("main");
+    let token = daemon.add_bot("bob", "main", &["read"]);
+    let sign = || daemon.tcp().sign(&token, "main", "GET", "/api/v5/account/balance", None).ok();
+    let (second, third) = ("a second long password", "a third long password");
+    for (old, new) in [(PASSWORD, second), (second, third)] {
+        sign();
+        daemon.run(&["password", "change", "--stdin", "--rotate-key"], &format!("{old}\n{new}\n")).ok();
+    }
+    sign();
+    assert_eq!(daemon.terminate(), 0);
+    let database = vault.state_dir().join("vault.db");
+    python("open_vault.py", &[&database], &[], PASSWORD.as_bytes()).fails(1);
+    let opened = python("open_vault.py", &[&database], &["--reveal"], third.as_bytes()).json();
+    assert_eq!(opened["state"]["epoch"], 3);
+    assert_eq!(opened["audit"]["first_seq"], 1);
+    assert_eq!(record(&opened, "credential")["secrets"]["secret"], SECRET);
+    let contents = opened["records"].as_array().expect("records").iter().map(|record| &record["content"]);
+    let ranges: Vec<_> = contents.filter(|content| content["setting"] == "audit_key").collect();
+    assert_eq!((&ranges[0]["first_seq"], ranges.len()), (&1.into(), 2));
+    let end = |at: usize, name: &str| ranges[at][name].as_u64().expect("a number");
+    assert_eq!(end(0, "last_seq") + 1, end(1, "first_seq"));
+    let shown = python("open_vault.py", &[&database], &[], third.as_bytes()).ok();
+    assert!(!shown.contains(ranges[0]["key"].as_str().expect("a key")), "a key is a secret");
+}
+
+#[test]
+#[ignore = "needs python3 with cryptography"]
+fn the_reader_opens_a_vault_that_was_signed_pruned_and_given_another_key() {
+    let vault = old_vault(20);
+    let daemon = vault.serve_unlocked();
+    daemon.add_credential("main");
+    daemon.run(&["audit", "prune", "--before", "30d"], "").ok();
+    let changed = format!("{PASSWORD}\na second long password\n");
+    daemon.run(&["password", "change", "--stdin", "--rotate-key"], &changed).ok();
+    daemon.run(&["audit", "export"], "").ok();
+    assert_eq!(daemon.terminate(), 0);
+    let database = vault.state_dir().join("vault.db");
+    let opened = python("open_vault.py", &[&database], &["--reveal"], b"a second long password").json();
+    assert_eq!(opened["state"]["epoch"], 2);
+    assert_eq!(opened["audit"]["first_seq"], 24, "init, unlock, 20 notes and lock are gone");
+    assert_eq!(opened["audit"]["signatures"], 3, "the checkpoints before the prune and the export, and the prune");
+    assert_eq!(record(&opened, "credential")["secrets"]["secret"], SECRET);
 }
 
 fn record<'a>(vault: &'a Value, table: &str) -> &'a Value {
@@ -63,6 +115,7 @@ fn the_reader_opens_a_vault_that_the_binary_made_with_each_kind_of_slot() {
     assert!(text.starts_with("grants = [\"read\", \"trade\"]\n"), "{text}");
     assert_eq!((&policy["name"], &policy["version"]), (&"bob-policy".into(), &1.into()));
     assert_eq!(with_password["audit"]["first_seq"], 1);
+    assert_eq!(with_password["audit"]["signatures"], 1, "of the checkpoint before the export");
     assert!(with_password["state"]["audit_seq"].as_u64() < with_password["audit"]["last_seq"].as_u64());
 }
 

@@ -116,7 +116,7 @@ fn a_new_password_has_twelve_characters_at_least() {
 }
 
 #[test]
-fn after_a_change_the_old_password_and_its_wrapped_key_are_gone() {
+fn t20_after_a_change_the_old_password_and_its_wrapped_key_are_gone() {
     let vault = Vault::new();
     let old: Vec<u8> =
         vault.database().query_row("SELECT wrapped FROM slot", [], |row| row.get(0)).expect("a wrapped key");
@@ -141,7 +141,7 @@ fn after_a_change_the_old_password_and_its_wrapped_key_are_gone() {
 }
 
 #[test]
-fn a_removed_slot_s_wrapped_key_is_gone() {
+fn t20_a_removed_slot_s_wrapped_key_is_gone() {
     let vault = Vault::new();
     vault.with_key_file();
     let wrapped = "SELECT wrapped FROM slot WHERE slot_id = 2";

@@ -35,6 +35,7 @@ fn open(files: &Vault) -> vault::Vault {
     let vault = vault::Vault::new(Setup {
         paths: Paths { state_dir: files.state_dir(), anchor_dir: files.anchor_dir() },
         durability: Durability::Process,
+        care: vault::Care::default(),
         clock: Arc::new(SystemClock),
         arena: Arena::new().unwrap(),
         recipes: BTreeMap::from([("okx".to_owned(), Arc::new(Recipe::parse(text).unwrap()))]),

@@ -59,7 +59,7 @@ fn a_wrong_password_fails_and_is_told_of_at_the_next_unlock() {
 }
 
 #[test]
-fn every_password_but_the_very_same_bytes_is_wrong() {
+fn t14_every_password_but_the_very_same_bytes_is_wrong() {
     let vault = Vault::nowhere();
     let password = "caf\u{e9} au lait, s.v.p.";
     vault.run(&["init", "--stdin", "--no-recovery", "--kdf-memory-mib", "64"], password).ok();
@@ -85,7 +85,7 @@ fn every_password_but_the_very_same_bytes_is_wrong() {
 }
 
 #[test]
-fn what_cannot_be_a_secret_is_refused_before_it_is_hashed_or_counted() {
+fn t14_what_cannot_be_a_secret_is_refused_before_it_is_hashed_or_counted() {
     let vault = Vault::new();
     let daemon = vault.serve();
     let too_long = "x".repeat(1025);

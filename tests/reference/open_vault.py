@@ -6,7 +6,7 @@
     open_vault.py vault.db --key-file FILE
 
 Prints what the vault holds as one JSON object, secrets left out unless --reveal is given. Verifies every slot's bounds,
-the state row's MAC, counts, roots and schema, every record and the audit chain: exit 1 and one line on stderr if anything is
+the state row's MAC, counts, roots and schema, every record, the audit chain and every signature in it: exit 1 and one line on stderr if anything is
 wrong. Never writes to the vault: it reads a private copy. See README.md for the layouts.
 """
 import argparse
@@ -24,7 +24,8 @@ import sys
 import tempfile
 from collections import namedtuple
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -36,9 +37,10 @@ BLOCK_BYTES = 256
 HEADER = struct.Struct(">8sH16sBBIIB32sHIQ")
 Header = namedtuple("Header", "magic version vault_id kind kdf m_kib t p salt flags slot_id created_s")
 State = namedtuple("State", "vault_id state_version epoch credential bot policy setting root slots schema_hash audit_seq "
-                            "audit_head first_kept_seq head_before_first wall_high_ms")
-STATE_SIZES = State(16, 8, 4, 8, 8, 8, 8, 32, 32, 32, 8, 32, 8, 32, 8)
-STATE_NUMBERS = {"state_version", "epoch", "credential", "bot", "policy", "setting", "audit_seq", "first_kept_seq", "wall_high_ms"}
+                            "audit_head first_kept_seq head_before_first wall_high_ms digest_before_first checkpoint_seq "
+                            "checkpoint_head checkpoint_digest")
+STATE_SIZES = State(16, 8, 4, 8, 8, 8, 8, 32, 32, 32, 8, 32, 8, 32, 8, 32, 8, 32, 32)
+STATE_NUMBERS = {"state_version", "epoch", "credential", "bot", "policy", "setting", "audit_seq", "first_kept_seq", "wall_high_ms", "checkpoint_seq"}
 # Members of a record that may be shown; everything else stands for its size only.
 SHOWN = {"name", "exchange", "label", "environment", "region", "permissions", "ips", "base_url", "idle_days", "created", "masked_key",
          "credentials", "policy", "uids", "expires", "revoked"}
@@ -212,27 +214,66 @@ def check_state(state, keys, rows):
 
 def retired_audit_keys(opened):
     """Audit keys of before a key rotation, each with the range of sequence numbers it covers (README.md)."""
-    retired = [record["content"]["audit_key"] for record in opened if record["table"] == "setting" and "audit_key" in record["content"]]
+    retired = [record["content"] for record in opened if record["table"] == "setting" and record["content"]["setting"] == "audit_key"]
     return [(each["first_seq"], each["last_seq"], bytes.fromhex(each["key"])) for each in retired]
 
 
-def verify_chain(keys, state, rows, retired):
+def public_key(opened):
+    """The public half of the key that signs checkpoints, or None if the vault has none yet."""
+    seeds = [record["content"]["seed"] for record in opened if record["table"] == "setting" and record["content"]["setting"] == "signing_key"]
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seeds[0])).public_key() if seeds else None
+
+
+def verify_signature(signer, vault_id, seq, row):
+    """The signature of a checkpoint's or a prune's row, and that it names this vault and the vault's own key."""
+    message = enc(b"signvault/1/" + row["event"].encode(), vault_id, u64(row["from"]), u64(row["to"]), bytes.fromhex(row["head"]),
+                  bytes.fromhex(row["digest"]))
+    if signer is None or row["vault"] != text_id(vault_id) or bytes.fromhex(row["key"]) != signer.public_bytes_raw():
+        raise Broken(f"audit: row {seq} is signed by another key or for another vault")
+    try:
+        signer.verify(bytes.fromhex(row["signature"]), message)
+    except InvalidSignature:
+        raise Broken(f"audit: the signature of row {seq} does not verify") from None
+
+
+def verify_chain(keys, state, rows, retired, signer):
     """Recomputes every head from the one before it; the state row must name a point on this chain."""
+    signatures, signed_to, last_prune = 0, 0, (0, bytes(32), bytes(32))
     current, head, expected = keys.derive(b"audit", state.epoch), state.head_before_first, state.first_kept_seq
     passed = state.audit_seq == expected - 1 and hmac.compare_digest(state.audit_head, head)
+    digest, signed = state.digest_before_first, (state.checkpoint_seq, state.checkpoint_head, state.checkpoint_digest)
+    checked = state.checkpoint_seq < expected
     for seq, stored, body in rows:
         if seq != expected:
             raise Broken(f"audit: row {expected} is missing, {seq} follows")
         key = next((key for first, last, key in retired if first <= seq <= last), current)
-        head = mac(key, enc(keys.vault_id, u64(seq), head, body))
+        before, head = (seq - 1, head, digest), mac(key, enc(keys.vault_id, u64(seq), head, body))
         if not hmac.compare_digest(head, stored):
             raise Broken(f"audit: row {seq} does not continue the chain")
+        digest = hashlib.sha256(enc(digest, u64(seq), head, body)).digest()
+        checked = checked or (seq, head, digest) == signed
+        attested = json.loads(body) if b'"event":"checkpoint"' in body or b'"event":"prune"' in body else None
+        if attested:
+            verify_signature(signer, keys.vault_id, seq, attested)
+            signatures += 1
+            names = (attested["to"], bytes.fromhex(attested["head"]), bytes.fromhex(attested["digest"]))
+            if attested["event"] == "prune":
+                last_prune = names
+            elif names != before or signed_to not in (0, attested["from"]):
+                raise Broken(f"audit: the checkpoint in row {seq} is of other rows")
+            else:
+                signed_to = seq
         if seq == state.audit_seq:
             passed = hmac.compare_digest(head, state.audit_head)
         expected += 1
     if not passed:
         raise Broken(f"audit: the chain does not pass through the state row's point, {state.audit_seq}")
-    return {"rows": len(rows), "first_seq": state.first_kept_seq, "last_seq": expected - 1, "head": head.hex()}
+    if not checked:
+        raise Broken(f"audit: the chain does not pass through the checkpoint, {state.checkpoint_seq}")
+    if state.first_kept_seq > 1 and last_prune != (state.first_kept_seq - 1, state.head_before_first, state.digest_before_first):
+        raise Broken(f"audit: no row tells that the rows before {state.first_kept_seq} were pruned")
+    return {"rows": len(rows), "first_seq": state.first_kept_seq, "last_seq": expected - 1, "head": head.hex(), "digest": digest.hex(),
+            "signatures": signatures, "public_key": signer.public_bytes_raw().hex() if signer else None}
 
 
 # --- the database ---
@@ -307,7 +348,7 @@ def open_vault(path, kind, secret, reveal=False):
     for table, record_id, version, epoch, *sealed in rows.records:
         content = parse_plaintext(open_record(keys, table, record_id, version, epoch, *sealed), table, record_id, version)
         opened.append({"table": table, "id": text_id(record_id), "version": version, "epoch": epoch, "content": content})
-    audit = verify_chain(keys, state, rows.audit, retired_audit_keys(opened))
+    audit = verify_chain(keys, state, rows.audit, retired_audit_keys(opened), public_key(opened))
     for record in opened if not reveal else ():
         record["content"] = redact(record["content"], shown=record["table"] == "policy")
     return {"vault_id": text_id(keys.vault_id), "slots": [describe(slot[1]) for slot in rows.slots], "state": describe_state(state),

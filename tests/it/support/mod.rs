@@ -8,7 +8,7 @@ pub mod signers;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// The password of every vault that a test makes.
@@ -134,11 +134,17 @@ impl Vault {
     }
 
     /// Starts the daemon by this command; its standard error goes to the log.
-    pub fn serve_by(&self, mut command: Command) -> Daemon<'_> {
+    pub fn serve_by(&self, command: Command) -> Daemon<'_> {
+        let started = self.try_serve_by(command);
+        started.unwrap_or_else(|ended| panic!("the daemon ended: {ended}; log: {}", self.log()))
+    }
+
+    /// Starts the daemon by this command, when that may fail: then this is how it ended.
+    pub fn try_serve_by(&self, mut command: Command) -> Result<Daemon<'_>, ExitStatus> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir().join("log")).expect("log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().expect("the daemon starts");
-        Daemon::wait_for(self, child)
+        Daemon::wait_or_end(self, child)
     }
 
     /// Starts the daemon and unlocks it.
@@ -164,17 +170,22 @@ pub struct Daemon<'a> {
 }
 
 impl<'a> Daemon<'a> {
-    fn wait_for(vault: &'a Vault, mut child: Child) -> Daemon<'a> {
+    fn wait_for(vault: &'a Vault, child: Child) -> Daemon<'a> {
+        Daemon::wait_or_end(vault, child)
+            .unwrap_or_else(|ended| panic!("the daemon ended: {ended}; log: {}", vault.log()))
+    }
+
+    fn wait_or_end(vault: &'a Vault, mut child: Child) -> Result<Daemon<'a>, ExitStatus> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let status = vault.run(&["status", "--json"], "");
             if status.code == 0 {
                 let listen = status.json()["listen"].as_str().expect("listen").to_owned();
                 let port = listen.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-                return Daemon { vault, child, port };
+                return Ok(Daemon { vault, child, port });
             }
             if let Ok(Some(ended)) = child.try_wait() {
-                panic!("the daemon ended: {ended}; log: {}", vault.log());
+                return Err(ended);
             }
             assert!(Instant::now() < deadline, "the daemon did not start; log: {}", vault.log());
             std::thread::sleep(Duration::from_millis(10));
@@ -249,6 +260,11 @@ impl<'a> Daemon<'a> {
         self.child.wait().expect("it ends").code().unwrap_or(-1)
     }
 
+    /// Waits until the daemon ends by itself and says its exit code.
+    pub fn ends(mut self) -> i32 {
+        self.child.wait().expect("it ends").code().unwrap_or(-1)
+    }
+
     /// Ends the daemon as a crash would.
     pub fn kill(mut self) {
         self.child.kill().expect("killed");
@@ -264,13 +280,15 @@ impl Drop for Daemon<'_> {
     }
 }
 
-/// Sends `TERM`, `INT` or `HUP` to one process, by its pid.
+/// Sends a signal to one process, by its pid.
 pub fn signal(pid: u32, name: &str) {
     let signal = match name {
         "TERM" => Signal::TERM,
         "KILL" => Signal::KILL,
         "INT" => Signal::INT,
         "HUP" => Signal::HUP,
+        "STOP" => Signal::STOP,
+        "CONT" => Signal::CONT,
         _ => panic!("no signal {name}"),
     };
     let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");

@@ -78,6 +78,19 @@ impl Control {
     pub fn stop(&self) {
         self.over.store(true, Ordering::Relaxed);
     }
+
+    /// Stops the signers at the end of a scope, also when something in it failed: a scope waits for its threads.
+    pub fn stop_at_the_end(&self) -> impl Drop + '_ {
+        StopsThem(self)
+    }
+}
+
+struct StopsThem<'a>(&'a Control);
+
+impl Drop for StopsThem<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 /// One signer's requests, and how its last connection ended if not by being told to.
