@@ -2,19 +2,20 @@
 //! durable commit. While the disk works the connections go on being read, and whoever waits too long gets a typed
 //! answer.
 
+use crate::types::clock::{Clock, SystemClock};
 use crate::vault::Vault;
 use crate::vault::sign::{Asked, Refusal, Signed, sign};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
-/// A shorter gap than this is no stop.
-const SHORTEST_STOP: Duration = Duration::from_secs(1);
-/// How long after a stop what is read counts as having come in before it.
-const AFTER_A_STOP: Duration = Duration::from_millis(500);
+/// A shorter gap than this is no stop, in milliseconds.
+const SHORTEST_STOP_MS: u64 = 1000;
+/// How long after a stop what is read counts as having come in before it, in milliseconds.
+const AFTER_A_STOP_MS: u64 = 500;
 /// Asks that are judged in one go at most.
 const MOST_TOGETHER: usize = 256;
 
@@ -40,23 +41,24 @@ pub struct Signer {
 }
 
 /// Whether the process has been running all the time. It may have been stopped, or the machine suspended; what came in
-/// meanwhile is as old as that, and nobody can tell how old.
+/// meanwhile is as old as that, and nobody can tell how old. By the boot clock, which goes on while a machine sleeps.
 #[derive(Debug)]
 struct Awake {
     /// When it was last seen running.
-    seen: Instant,
+    seen_ms: u64,
     /// Until when what is read may have come in before that.
-    stale_until: Option<Instant>,
+    stale_until_ms: u64,
 }
 
 impl Awake {
     /// It runs now. After a gap longer than anyone waits, whatever is read in the next moment may be too old.
-    fn note(&mut self, now: Instant, wait: Duration) -> bool {
-        if now.duration_since(self.seen) > wait.max(SHORTEST_STOP) {
-            self.stale_until = Some(now + AFTER_A_STOP);
+    fn note(&mut self, now_ms: u64, wait: Duration) -> bool {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        if now_ms.saturating_sub(self.seen_ms) > wait_ms.max(SHORTEST_STOP_MS) {
+            self.stale_until_ms = now_ms + AFTER_A_STOP_MS;
         }
-        self.seen = now;
-        self.stale_until.is_some_and(|until| now < until)
+        self.seen_ms = now_ms;
+        now_ms < self.stale_until_ms
     }
 }
 
@@ -77,13 +79,13 @@ impl Signer {
             work(&vault, &waiting);
             drop(alarm);
         })?;
-        let awake = Arc::new(Mutex::new(Awake { seen: Instant::now(), stale_until: None }));
+        let awake = Arc::new(Mutex::new(Awake { seen_ms: boot_ms(), stale_until_ms: 0 }));
         Ok(Signer { jobs, wait, awake })
     }
 
     /// Notes that the process runs, again and again, until it is aborted.
     pub async fn watch_for_stops(self) {
-        let mut ticks = tokio::time::interval(SHORTEST_STOP / 4);
+        let mut ticks = tokio::time::interval(Duration::from_millis(SHORTEST_STOP_MS / 4));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -92,7 +94,7 @@ impl Signer {
     }
 
     fn is_just_back(&self) -> bool {
-        self.awake.lock().note(Instant::now(), self.wait)
+        self.awake.lock().note(boot_ms(), self.wait)
     }
 
     /// Judges and signs, one outcome for each ask. An ask whose row is not durable in time is refused; its row may
@@ -118,6 +120,10 @@ impl Signer {
             Err(_) => Ok(unavailable(count)),
         }
     }
+}
+
+fn boot_ms() -> u64 {
+    SystemClock.now().boot_ms
 }
 
 fn unavailable(count: usize) -> Vec<Outcome> {
@@ -158,5 +164,19 @@ impl Drop for Alarm {
         if thread::panicking() {
             self.0.send_replace(true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_right_after_a_stop_may_be_from_before_it() {
+        let mut awake = Awake { seen_ms: 1000, stale_until_ms: 0 };
+        let wait = Duration::from_secs(2);
+        let notes = [3000, 5001, 5500, 5501, 7501].map(|now_ms| awake.note(now_ms, wait));
+        assert_eq!(notes, [false, true, true, false, false]);
+        assert!(awake.note(100_000, wait), "a machine that slept");
     }
 }

@@ -210,11 +210,13 @@ impl Writer {
                 _ => (),
             }
         }
-        let slots = state::slots_hash(&record::read_slots(transaction)?);
         let wall = batches.iter().map(|batch| batch.wall).max().unwrap_or(self.state.wall_high);
         let mut state = match changes.iter().all(|change| change.spares_tables()) {
             true => self.state.with_same_tables(tail, wall),
-            false => self.state.after(&self.index, slots, tail, wall),
+            false => {
+                let slots = state::slots_hash(&record::read_slots(transaction)?);
+                self.state.after(&self.index, slots, tail, wall)
+            }
         };
         for change in &changes {
             match change {

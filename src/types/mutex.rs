@@ -52,7 +52,6 @@ mod modelled {
 
         /// Takes it if nobody holds it, and waits for it otherwise or not: no time passes in a model, so the time that was
         /// given may be over at any moment.
-        #[allow(dead_code, reason = "whoever waits with a bound finds it here")]
         pub fn try_lock_for(&self, _timeout: Duration) -> Option<MutexGuard<'_, T>> {
             self.try_lock().or_else(|| thread_rng().gen_bool(0.5).then(|| self.lock()))
         }

@@ -29,8 +29,6 @@ pub struct Position {
     pub bots: usize,
     /// How much an admin and the disk allow for now.
     pub mode: Mode,
-    /// Whether the ledger could be written the last time.
-    pub ledger_is_available: bool,
     /// What is wrong with the ledger, in words.
     pub ledger_trouble: Option<&'static str>,
     /// Whether signatures may carry the wall clock's time.
@@ -82,7 +80,6 @@ impl Vault {
             mode,
             audit_verified_from: backlog.map_or(standing.state.first_kept, |backlog| backlog.until).link.seq + 1,
             audit_backlog: backlog.map_or(0, |backlog| backlog.until.link.seq.saturating_sub(backlog.at.link.seq)),
-            ledger_is_available: standing.is_available,
             ledger_trouble: ledger.trouble(),
             clock_is_sane,
         })

@@ -20,10 +20,10 @@ fn no_signature_without_a_row_and_the_next_one_has_the_next_number() {
     for _ in 0..3 {
         bed.refuse_next_write();
         assert_eq!(bed.sign(&bob, "main").unwrap_err(), Refusal::Unavailable);
-        assert!(!bed.vault.position().unwrap().ledger_is_available);
+        assert!(bed.vault.position().unwrap().ledger_trouble.is_some());
     }
     assert_eq!(bed.sign(&bob, "main").unwrap().audit_seq, before + 1);
-    assert!(bed.vault.position().unwrap().ledger_is_available);
+    assert!(bed.vault.position().unwrap().ledger_trouble.is_none());
     bed.vault.audit_verify().unwrap();
     bed.reopened();
 }
