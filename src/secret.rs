@@ -25,6 +25,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap, mmap_anonymo
 use serde::{Deserialize, Deserializer, Serializer};
 use zeroize::{Zeroize, Zeroizing};
 
+pub mod heap;
 pub mod read;
 
 /// Size of an [`Arena`] in bytes: a whole number of pages, and the bound that the vault promises.
@@ -34,8 +35,8 @@ pub const ARENA_BYTES: usize = 32 * 1024;
 pub const CELL_BYTES: usize = 32;
 
 /// Bytes of stack that [`scrub_stack`] overwrites. AES-GCM and HMAC contexts reach a few KiB deep in optimised builds
-/// and some tens of KiB in others.
-const SCRUBBED_STACK_BYTES: usize = 64 * 1024;
+/// and some tens of KiB in others. More would push what the next request needs out of the processor's nearest cache.
+const SCRUBBED_STACK_BYTES: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 16 * 1024 };
 
 /// Why the arena cannot keep a key.
 #[derive(Debug, thiserror::Error)]
@@ -388,7 +389,7 @@ fn wipe(start: *mut u8, bytes: usize) {
 
 /// Overwrites the unused stack below the caller, where ciphers leave round keys and moved values leave copies.
 ///
-/// Call it after the function that used the key has returned. Costs about half a microsecond.
+/// Call it after the function that used the key has returned.
 #[inline(never)]
 pub fn scrub_stack() {
     let mut below = [MaybeUninit::<u8>::uninit(); SCRUBBED_STACK_BYTES];

@@ -18,6 +18,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// A value that must stand in the JSON as an object.
@@ -78,7 +79,7 @@ pub struct SignAnswer {
 
 /// Header names and values in the order of the recipe; a JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Headers(pub Vec<(String, String)>);
+pub struct Headers(pub Vec<(Arc<str>, String)>);
 
 impl Serialize for Headers {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -90,7 +91,7 @@ impl<'de> Deserialize<'de> for Headers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let map = serde_json::Map::<String, Value>::deserialize(deserializer)?;
         let text = |(name, value): (String, Value)| match value {
-            Value::String(value) => Ok((name, value)),
+            Value::String(value) => Ok((name.into(), value)),
             _ => Err(serde::de::Error::custom("a header's value is a string")),
         };
         map.into_iter().map(text).collect::<Result<_, _>>().map(Headers)
@@ -107,7 +108,7 @@ pub struct BatchRequest {
 }
 
 /// The answer to [`BatchRequest`], in the same order.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct BatchAnswer {
     /// Each an answer, or a problem with its `status`.
     #[schema(value_type = Vec<Value>)]

@@ -25,11 +25,21 @@ impl FromRequestParts<App> for LetIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<LetIn, Problem> {
         let peer = parts.extensions.get::<Peer>().copied().ok_or_else(Problem::internal)?;
+        LetIn::with(&parts.headers, peer, app)
+    }
+}
+
+impl LetIn {
+    /// Lets a bot in that has a good token.
+    ///
+    /// # Errors
+    /// `vault.locked`, with any token or none; `auth.failed`.
+    pub fn with(headers: &HeaderMap, peer: Peer, app: &App) -> Result<LetIn, Problem> {
         let uid = match peer {
             Peer::Tcp(_) => None,
             Peer::Unix { uid, .. } => Some(uid),
         };
-        match authenticate(&app.vault, bearer(&parts.headers), uid) {
+        match authenticate(&app.vault, bearer(headers), uid) {
             Ok(caller) => Ok(LetIn { caller, uid, peer: peer.key() }),
             Err(NotLetIn::Locked) => Err(Problem::locked()),
             Err(NotLetIn::Failed) => {

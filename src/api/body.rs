@@ -22,7 +22,8 @@ pub fn parse_admin<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static str> {
-    serde_json::from_slice::<Object<T>>(bytes).map(|object| object.0).map_err(|error| match error.classify() {
+    let text = str::from_utf8(bytes).map_err(|_| "the body is not JSON")?;
+    serde_json::from_str::<Object<T>>(text).map(|object| object.0).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
             "the body is not an object with exactly the members of this route, each once and of its type"
         }

@@ -1,37 +1,83 @@
 //! One connection from its first byte to its last, and what every answer on it has in common.
 
+use crate::api::app::App;
+use crate::api::auth::LetIn;
 use crate::api::error::{Problem, refuse, with_fallbacks};
 use crate::api::gate::{Gate, Verdict};
 use crate::api::guard::Rules;
 use crate::api::limits::Limits;
 use crate::api::peer::Peer;
 use crate::api::tally::RefusalCounts;
+use crate::api::{SIGN, sign};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, Request};
+use axum::http::{HeaderValue, Method, Request};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+/// What an interface serves.
+pub struct Routes {
+    /// Every route, with fallbacks.
+    all: TowerToHyperService<Router>,
+    /// For an interface that signs: what [`sign::sign`] is given.
+    signing: Option<App>,
+}
+
+impl From<Router> for Routes {
+    /// Paths and methods without a route get their problems here, and bodies their one bound.
+    fn from(router: Router) -> Routes {
+        // The gate bounds bodies before axum would.
+        let router = with_fallbacks(router).layer(DefaultBodyLimit::disable());
+        Routes { all: TowerToHyperService::new(router), signing: None }
+    }
+}
+
+impl Routes {
+    /// The routes of an interface that signs. What bots ask all the time is answered without the router, which takes longer
+    /// than the handler; it knows the route for everyone else: other methods, and programs that ask what there is.
+    pub fn signing(router: Router, app: App) -> Routes {
+        Routes { signing: Some(app), ..Routes::from(router) }
+    }
+
+    /// Answers a whole request.
+    async fn answer(&self, request: Request<Bytes>, peer: Peer) -> Response {
+        if let Some(app) = self.signing.as_ref().filter(|_| is_to_sign(&request)) {
+            let signed = async {
+                let bot = LetIn::with(request.headers(), peer, app)?;
+                sign::sign_one(app, &bot, request.body()).await
+            };
+            return signed.await.into_response();
+        }
+        let mut request = request.map(Body::from);
+        request.extensions_mut().insert(peer);
+        let Ok(answer) = self.all.call(request).await;
+        answer
+    }
+}
+
+fn is_to_sign<B>(request: &Request<B>) -> bool {
+    request.method() == Method::POST && request.uri().path() == SIGN
+}
+
 /// One HTTP interface: what it serves, to whom, within which bounds.
-#[derive(Debug)]
 pub struct Interface {
-    /// The routes, with fallbacks.
-    routes: TowerToHyperService<Router>,
+    /// What it serves.
+    routes: Routes,
     /// What a request head may look like.
     rules: Arc<Rules>,
     /// How much, how long, how many.
@@ -41,12 +87,9 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// An interface from its routes. Paths and methods without a route get their problems here, and bodies their one
-    /// bound.
-    pub fn new(router: Router, rules: Rules, limits: Limits, counts: Arc<RefusalCounts>) -> Arc<Interface> {
-        // The gate bounds bodies before axum would.
-        let router = with_fallbacks(router).layer(DefaultBodyLimit::disable());
-        Arc::new(Interface { routes: TowerToHyperService::new(router), rules: Arc::new(rules), limits, counts })
+    /// An interface from its routes.
+    pub fn new(routes: impl Into<Routes>, rules: Rules, limits: Limits, counts: Arc<RefusalCounts>) -> Arc<Interface> {
+        Arc::new(Interface { routes: routes.into(), rules: Arc::new(rules), limits, counts })
     }
 
     /// The bounds.
@@ -67,7 +110,7 @@ impl Interface {
     {
         let verdict = Arc::new(Verdict::default());
         let gate = Gate::new(stream, Arc::clone(&self.rules), self.limits.clone(), Arc::clone(&verdict));
-        let service = Answering { interface: Arc::clone(&self), peer, verdict: Arc::clone(&verdict) };
+        let service = service_fn(|request| self.answer(request, peer, &verdict));
         // The gate has all the timeouts. Without a date, equal answers are equal bytes.
         let connection = http1::Builder::new()
             .half_close(true)
@@ -89,6 +132,24 @@ impl Interface {
         }
     }
 
+    /// Answers what hyper has read: a request, or the placeholder of a refused one.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        verdict: &Verdict,
+    ) -> impl Future<Output = Result<Response, Infallible>> {
+        // Asked now, and not when the future is first polled: the next request must not be taken for this one.
+        let refused = self.refuse(peer, verdict);
+        async move {
+            let answer = match refused {
+                Some(refused) => refused,
+                None => self.route(request, peer).await,
+            };
+            Ok(guarded(answer))
+        }
+    }
+
     fn refuse(&self, peer: Peer, verdict: &Verdict) -> Option<Response> {
         let refusal = verdict.take_refusal()?;
         self.counts.record(peer.key(), refusal.code());
@@ -96,38 +157,24 @@ impl Interface {
     }
 
     /// Routes a whole request. A panic ends it with `internal` and nothing of the panic in it.
-    async fn route(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response {
-        let (mut parts, body) = request.into_parts();
-        let Ok(body) = body.collect().await else { return closing(Problem::internal().into_response()) };
-        parts.extensions.insert(peer);
-        let request = Request::from_parts(parts, Body::from(body.to_bytes()));
-        let answer = caught(self.routes.call(request)).await;
+    async fn route(&self, request: Request<Incoming>, peer: Peer) -> Response {
+        let (parts, body) = request.into_parts();
+        let Some(body) = whole(body).await else { return closing(Problem::internal().into_response()) };
+        let answer = caught(self.routes.answer(Request::from_parts(parts, body), peer)).await;
         answer.unwrap_or_else(|| closing(Problem::internal().into_response()))
     }
 }
 
-/// The service that hyper calls on one connection.
-struct Answering {
-    /// The interface; every connection shares it.
-    interface: Arc<Interface>,
-    /// Who is asking.
-    peer: Peer,
-    /// What this connection's gate has to say about the request.
-    verdict: Arc<Verdict>,
-}
-
-impl Service<Request<Incoming>> for Answering {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        if let Some(refused) = self.interface.refuse(self.peer, &self.verdict) {
-            return Box::pin(std::future::ready(Ok(guarded(refused))));
-        }
-        let answer = Arc::clone(&self.interface).route(request, self.peer);
-        Box::pin(async move { Ok(guarded(answer.await)) })
+/// All of a body. A usual one comes in one piece, which is taken as it is.
+async fn whole(mut body: Incoming) -> Option<Bytes> {
+    let Some(first) = body.frame().await else { return Some(Bytes::new()) };
+    // No frame is of trailers: they come behind chunks, which the gate refuses.
+    let first = first.ok()?.into_data().ok()?;
+    if body.is_end_stream() {
+        return Some(first);
     }
+    let rest = body.collect().await.ok()?.to_bytes();
+    Some([first, rest].concat().into())
 }
 
 /// What every answer says: keep no copy, and take the type as it is.
@@ -146,10 +193,10 @@ pub fn closing(mut response: Response) -> Response {
 }
 
 /// The outcome of a future, or none if it panicked.
-async fn caught<T>(future: impl Future<Output = Result<T, Infallible>>) -> Option<T> {
+async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(|Ok(output)| Some(output)),
+        Ok(poll) => poll.map(Some),
         Err(_) => Poll::Ready(None),
     })
     .await

@@ -33,8 +33,9 @@ const PLACEHOLDER: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: cl
 /// The same for `HEAD`, whose answer has no body.
 const HEAD_PLACEHOLDER: &[u8] = b"HEAD / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
-/// How many bytes the buffer grows by at least; a usual request fits into one.
-const CHUNK: usize = 2048;
+/// How many bytes the buffer grows by at least; a usual request fits into one, and the C library has a block of this size at
+/// hand: what is longer takes it much longer.
+const CHUNK: usize = 1000;
 
 /// What a gate tells the service behind it.
 #[derive(Debug, Default)]
@@ -140,11 +141,11 @@ impl<S> Gate<S> {
         io::ErrorKind::TimedOut.into()
     }
 
-    /// Goes as far as the received bytes allow.
+    /// Goes as far as the received bytes allow. A phase that they also end gets no deadline.
     fn advance(&mut self) {
-        if self.phase == Phase::Awaiting {
+        let before = self.phase;
+        if before == Phase::Awaiting {
             self.phase = Phase::Head(Scan::default());
-            self.read_deadline.set(self.limits.head_time);
         }
         if let Phase::Head(scan) = self.phase {
             match self.read_head(scan) {
@@ -152,19 +153,18 @@ impl<S> Gate<S> {
                 Err(refusal) => return self.refuse(refusal),
             }
         }
-        if let Phase::Body { total } = self.phase {
-            match self.buffer.len() {
-                received if received == total => self.phase = Phase::Passing { passed: 0 },
-                received if received > total => self.refuse(Refusal::Malformed),
-                _ => {}
-            }
+        match (self.phase, before) {
+            (Phase::Body { total }, _) if self.buffer.len() == total => self.phase = Phase::Passing { passed: 0 },
+            (Phase::Body { total }, _) if self.buffer.len() > total => self.refuse(Refusal::Malformed),
+            (Phase::Body { .. }, Phase::Awaiting | Phase::Head(_)) => self.read_deadline.set(self.limits.body_time),
+            (Phase::Head(_), Phase::Awaiting) => self.read_deadline.set(self.limits.head_time),
+            _ => {}
         }
     }
 
     fn read_head(&mut self, mut scan: Scan) -> Result<Phase, Refusal> {
         let Some(end) = scan.advance(&self.buffer, &self.rules)? else { return Ok(Phase::Head(scan)) };
         let head = check_head(&self.buffer[..end], &self.rules)?;
-        self.read_deadline.set(self.limits.body_time);
         Ok(Phase::Body { total: end + head.content_length })
     }
 

@@ -5,6 +5,7 @@
 //! tolerances. Deliberately absent: I/O, time, routes, and who is asking.
 
 use crate::api::limits::Limits;
+use crate::types::bytes::{ByteSet, all, plain_run};
 
 /// What the check goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,11 +110,9 @@ impl Scan {
     /// Looks at the bytes that are new since the last call; `bytes` is everything received so far. Answers with the
     /// length of the head once its last byte is there.
     pub fn advance(&mut self, bytes: &[u8], rules: &Rules) -> Result<Option<usize>, Refusal> {
-        while self.seen < bytes.len() {
-            let (before, byte) = (&bytes[..self.seen], bytes[self.seen]);
-            if self.seen >= rules.head_bytes {
-                return Err(Refusal::HeadTooLarge);
-            }
+        let within = &bytes[..bytes.len().min(rules.head_bytes)];
+        while self.seen < within.len() {
+            let (before, byte) = (&within[..self.seen], within[self.seen]);
             let ends_line = byte == b'\n';
             if ends_line != (before.last() == Some(&b'\r')) || is_control(byte) {
                 return Err(Refusal::Malformed);
@@ -122,8 +121,11 @@ impl Scan {
             if ends_line && self.end_line(before, rules)? {
                 return Ok(Some(self.seen));
             }
+            if byte != b'\r' {
+                self.seen += plain_run(&within[self.seen..], no_control);
+            }
         }
-        Ok(None)
+        if bytes.len() > within.len() { Err(Refusal::HeadTooLarge) } else { Ok(None) }
     }
 
     /// Judges a line by how it ends; true for the empty line that ends the head.
@@ -145,6 +147,11 @@ fn is_control(byte: u8) -> bool {
     byte.is_ascii_control() && !matches!(byte, b'\r' | b'\n' | b'\t')
 }
 
+/// What may follow anything but a carriage return.
+fn no_control(byte: u8) -> bool {
+    !byte.is_ascii_control()
+}
+
 /// Checks a whole head, from the first byte of the request line to the empty line that ends it.
 pub fn check_head(bytes: &[u8], rules: &Rules) -> Result<Head, Refusal> {
     if bytes.len() > rules.head_bytes {
@@ -159,10 +166,12 @@ pub fn check_head(bytes: &[u8], rules: &Rules) -> Result<Head, Refusal> {
 /// The first line and what follows it. A carriage return or line feed that ends no line stays inside and is refused
 /// with the other control characters.
 fn split_line(lines: &[u8]) -> (&[u8], &[u8]) {
-    match lines.windows(2).position(|pair| pair == b"\r\n") {
-        Some(end) => (&lines[..end], &lines[end + 2..]),
-        None => (lines, &[]),
+    let mut end = plain_run(lines, no_control);
+    while end < lines.len() && !lines[end..].starts_with(b"\r\n") {
+        end += 1;
+        end += plain_run(&lines[end..], no_control);
     }
+    (&lines[..end], lines.get(end + 2..).unwrap_or_default())
 }
 
 fn check_request_line(line: &[u8]) -> Result<Method, Refusal> {
@@ -171,7 +180,7 @@ fn check_request_line(line: &[u8]) -> Result<Method, Refusal> {
         return Err(Refusal::Malformed);
     };
     let method = Method::parse(method)?;
-    if target.first() != Some(&b'/') || !target.iter().copied().all(is_target) {
+    if target.first() != Some(&b'/') || !all(target, is_target) {
         return Err(Refusal::Malformed);
     }
     Ok(method)
@@ -261,13 +270,14 @@ impl<'a> Fields<'a> {
     fn add(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
         let colon = line.iter().position(|byte| *byte == b':').ok_or(Refusal::Malformed)?;
         let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-        if name.is_empty() || !name.iter().copied().all(is_token) {
+        if name.is_empty() || !name.iter().all(|byte| TOKEN.has(*byte)) {
             return Err(Refusal::Malformed);
         }
         let named = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         // A token with foreign bytes is a failed token like any other, so it must get as far as those.
         let foreign = named("authorization");
-        if !value.iter().all(|byte| *byte == b'\t' || matches!(byte, b' '..=b'~') || (foreign && *byte >= 0x80)) {
+        let is_good = |byte: &u8| *byte == b'\t' || is_visible(*byte) || (foreign && *byte >= 0x80);
+        if !all(value, is_visible) && !value.iter().all(is_good) {
             return Err(Refusal::Malformed);
         }
         if named("host") {
@@ -348,8 +358,10 @@ fn trim(value: &[u8]) -> &[u8] {
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+const TOKEN: ByteSet = ByteSet::of(b"!#$%&'*+-.^_`|~").with(b'0', b'9').with(b'A', b'Z').with(b'a', b'z');
+
+fn is_visible(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
 }
 
 fn is_json(value: &[u8]) -> bool {

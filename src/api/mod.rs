@@ -12,6 +12,7 @@ pub mod error;
 pub mod gate;
 pub mod guard;
 pub mod health;
+pub mod json;
 pub mod limits;
 pub mod openapi;
 pub mod peer;
@@ -23,26 +24,31 @@ pub mod whoami;
 
 use crate::api::admin::{audit, backup, bots, credentials, mode, policies, slots, status};
 use crate::api::app::App;
+use crate::api::connection::Routes;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
 
+/// Where bots have one request signed: what they ask all the time.
+pub const SIGN: &str = "/v1/sign";
+
 /// What bots may ask, on TCP and on `sign.sock`.
-pub fn bot_routes(app: App) -> Router {
-    Router::new()
-        .route("/v1/sign", post(sign::sign))
+pub fn bot_routes(app: App) -> Routes {
+    let router = Router::new()
+        .route(SIGN, post(sign::sign))
         .route("/v1/sign/batch", post(sign::sign_batch))
         .route("/v1/session", post(session::session))
         .route("/v1/whoami", get(whoami::whoami))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/openapi.json", get(openapi::openapi))
-        .with_state(app)
+        .with_state(app.clone());
+    Routes::signing(router, app)
 }
 
 /// What admins may do, on `admin.sock`.
-pub fn admin_routes(app: App) -> Router {
-    Router::new()
+pub fn admin_routes(app: App) -> Routes {
+    let router = Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/unlock", post(status::unlock))
         .route("/v1/lock", post(status::lock))
@@ -68,5 +74,6 @@ pub fn admin_routes(app: App) -> Router {
         .route("/v1/backup", post(backup::backup))
         .route("/openapi.json", get(openapi::openapi))
         .layer(from_fn_with_state(app.clone(), admin::let_in))
-        .with_state(app)
+        .with_state(app);
+    Routes::from(router)
 }

@@ -4,13 +4,14 @@ use crate::api::app::App;
 use crate::api::auth::LetIn;
 use crate::api::body::parse_ask;
 use crate::api::error::Problem;
+use crate::api::json::Written;
 use crate::recipe::sign::{Signed as Content, SignedRequest};
 use crate::types::ask::{Ask, Method, Request, Wanted};
 use crate::vault::sign::{Asked, Refusal, Signed};
 use crate::wire::{BatchAnswer, BatchRequest, Headers, SignAnswer, SignRequest};
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use serde::Serialize;
 
 /// Asks in one batch at most.
 const MOST_IN_A_BATCH: usize = 20;
@@ -24,10 +25,18 @@ const MOST_IN_A_BATCH: usize = 20;
     responses((status = 200, body = SignAnswer), (status = "default", body = Problem)),
     security(("token" = []))
 )]
-pub async fn sign(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Json<SignAnswer>, Problem> {
-    let asked = asked(bot, parse_ask(&body)?)?;
+pub async fn sign(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Written<SignAnswer>, Problem> {
+    sign_one(&app, &bot, &body).await
+}
+
+/// Signs one request of a bot that was let in.
+///
+/// # Errors
+/// The problem that it is refused with.
+pub async fn sign_one(app: &App, bot: &LetIn, body: &[u8]) -> Result<Written<SignAnswer>, Problem> {
+    let asked = asked(*bot, parse_ask(body)?)?;
     let outcome = app.signer.sign(vec![asked]).await.map_err(|_| Problem::internal())?.pop();
-    answer(&app, &bot, outcome.ok_or_else(Problem::internal)?).map(Json)
+    answer(app, bot, outcome.ok_or_else(Problem::internal)?).map(Written)
 }
 
 /// Signs up to twenty requests, each judged by itself, in one durable commit.
@@ -39,7 +48,7 @@ pub async fn sign(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Jso
     responses((status = 200, body = BatchAnswer), (status = "default", body = Problem)),
     security(("token" = []))
 )]
-pub async fn sign_batch(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Json<BatchAnswer>, Problem> {
+pub async fn sign_batch(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Written<Results>, Problem> {
     let batch: BatchRequest = parse_ask(&body)?;
     if !(1..=MOST_IN_A_BATCH).contains(&batch.requests.len()) {
         return Err(Problem::ask_malformed("a batch has 1 to 20 requests"));
@@ -53,7 +62,7 @@ pub async fn sign_batch(State(app): State<App>, bot: LetIn, body: Bytes) -> Resu
         true => signed.next().map_or_else(|| Err(Problem::internal()), |outcome| answer(&app, &bot, outcome)),
         false => Err(malformed.next().unwrap_or_else(Problem::internal)),
     });
-    Ok(Json(BatchAnswer { results: results.map(to_value).collect() }))
+    Ok(Written(Results { results: results.map(One::from).collect() }))
 }
 
 fn asked(bot: LetIn, request: SignRequest) -> Result<Asked, Problem> {
@@ -69,17 +78,27 @@ fn answer(app: &App, bot: &LetIn, outcome: Result<Signed, Refusal>) -> Result<Si
     let Content::Request(SignedRequest { url, method, headers, body, expires_at }) = content else {
         return Err(Problem::internal());
     };
-    let headers = Headers(headers.into_iter().map(|(name, value)| (name.as_ref().to_owned(), value)).collect());
     let expires_at = expires_at.to_string();
-    Ok(SignAnswer { url, method: method.as_str().to_owned(), headers, body, audit_seq, expires_at })
+    Ok(SignAnswer { url, method: method.as_str().to_owned(), headers: Headers(headers), body, audit_seq, expires_at })
 }
 
-fn to_value(result: Result<SignAnswer, Problem>) -> serde_json::Value {
-    let value = match result {
-        Ok(answer) => serde_json::to_value(answer),
-        Err(problem) => serde_json::to_value(problem),
-    };
-    value.unwrap_or_default()
+/// A [`BatchAnswer`], written as it is.
+#[derive(Serialize)]
+pub struct Results {
+    results: Vec<One>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum One {
+    Signed(SignAnswer),
+    Refused(Problem),
+}
+
+impl From<Result<SignAnswer, Problem>> for One {
+    fn from(result: Result<SignAnswer, Problem>) -> One {
+        result.map_or_else(One::Refused, One::Signed)
+    }
 }
 
 impl App {

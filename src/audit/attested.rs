@@ -4,6 +4,7 @@
 //! one signature does. The kind is part of it: a checkpoint is never taken for the leave to miss rows.
 
 use crate::audit::chain::{Link, Point};
+use crate::audit::event;
 use crate::crypto::{ed25519, mac};
 use crate::types::id::Id;
 use data_encoding::HEXLOWER;
@@ -117,7 +118,9 @@ pub struct Told {
 /// Whether a row of this text counts for what an unlock must know of the last days: it was counted in rolling limits, or
 /// it tells of a restore, from which on they count as spent.
 pub fn counts(body: &str) -> bool {
-    body.contains(r#""counted":{"#) || body.contains(r#""event":"restore""#)
+    // Of a row's members only that one is an object, and the last: looked for from the end, because every signature is asked.
+    let counted = body.rfind('{').is_some_and(|at| body[..at].ends_with(r#","counted":"#));
+    counted || event::kind_of(body).is_some_and(|(kind, _)| kind == "restore")
 }
 
 fn to_hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

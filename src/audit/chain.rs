@@ -68,7 +68,7 @@ impl Point {
 
 /// The digest after one more row.
 pub fn digest(before: &[u8; 32], seq: u64, head: &[u8; 32], body: &str) -> [u8; 32] {
-    mac::sha256(&[&mac::enc(&[before, &seq.to_be_bytes(), head, body.as_bytes()])])
+    mac::sha256_of_enc(&[before, &seq.to_be_bytes(), head, body.as_bytes()])
 }
 
 #[cfg(test)]

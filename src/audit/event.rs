@@ -6,8 +6,15 @@ use crate::types::clock::Now;
 use crate::types::endpoint::{Effect, Endpoint, Grant};
 use crate::types::id::Id;
 use crate::types::mode::Mode;
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
+
+/// Most rows are not longer than this many bytes.
+const USUAL_BYTES: usize = 1000;
 
 /// A row: when, and what.
 #[derive(Debug, Serialize)]
@@ -253,34 +260,88 @@ impl<'a> Signature<'a> {
 /// The row's text: what the chain covers and the ledger keeps.
 pub fn to_body(now: Now, event: Event<'_>) -> String {
     let row = Row { time: now.wall.to_string(), boot_ms: now.boot_ms, event };
-    serde_json::to_string(&row).expect("rows are plain data: strings, numbers and maps with string keys")
+    let mut text = Vec::with_capacity(USUAL_BYTES);
+    serde_json::to_writer(&mut text, &row).expect("rows are plain data: strings, numbers and maps with string keys");
+    String::from_utf8(text).expect("JSON is UTF-8")
+}
+
+/// The kind of a row, without reading all of it, and what comes after it. Only for rows that were authenticated: it goes
+/// by the order in which [`to_body`] writes, and a quote inside a text is escaped, so no text can pass for it.
+pub fn kind_of(body: &str) -> Option<(&str, &str)> {
+    behind_times(body).or_else(|| Some(body.split_once(r#""event":""#)?.1))?.split_once('"')
+}
+
+/// What comes after the name of the kind in a row as it is written: both times are passed over.
+fn behind_times(body: &str) -> Option<&str> {
+    let (_, rest) = body.strip_prefix(r#"{"time":""#)?.split_once('"')?;
+    let rest = rest.strip_prefix(r#","boot_ms":"#)?;
+    rest.trim_start_matches(|digit: char| digit.is_ascii_digit()).strip_prefix(r#","event":""#)
+}
+
+/// A text of a row that is read back, where it stands in the row; copied only when something in it is escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text<'a>(Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        deserializer.deserialize_str(TextVisitor).map(Text)
+    }
+}
+
+/// Keeps a string where it stands if it can. What serde derives for an optional one copies it always.
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
 }
 
 /// What the vault itself reads back from a row: who used which credential, and when.
 #[derive(Debug, Deserialize)]
-pub struct Used {
+pub struct Used<'a> {
     /// RFC 3339.
-    pub time: String,
+    #[serde(borrow)]
+    pub time: Text<'a>,
     /// The kind of row.
-    pub event: String,
+    #[serde(borrow)]
+    pub event: Text<'a>,
     /// `allow` or `deny` on a decision.
-    #[serde(default)]
-    pub decision: Option<String>,
+    #[serde(default, borrow)]
+    pub decision: Option<Text<'a>>,
     /// The bot.
-    #[serde(default)]
-    pub bot: Option<String>,
+    #[serde(default, borrow)]
+    pub bot: Option<Text<'a>>,
     /// The credential.
-    #[serde(default)]
-    pub credential: Option<String>,
+    #[serde(default, borrow)]
+    pub credential: Option<Text<'a>>,
     /// The endpoint.
-    #[serde(default)]
-    pub endpoint: Option<String>,
+    #[serde(default, borrow)]
+    pub endpoint: Option<Text<'a>>,
     /// SHA-256 of the path with its query.
-    #[serde(default)]
-    pub path_sha256: Option<String>,
+    #[serde(default, borrow)]
+    pub path_sha256: Option<Text<'a>>,
     /// SHA-256 of the body.
-    #[serde(default)]
-    pub body_sha256: Option<String>,
+    #[serde(default, borrow)]
+    pub body_sha256: Option<Text<'a>>,
     /// What it counts for.
     #[serde(default)]
     pub counted: Option<Counted>,
@@ -289,9 +350,9 @@ pub struct Used {
     pub reset_limits: bool,
 }
 
-impl Used {
+impl<'a> Used<'a> {
     /// Reads a row's text.
-    pub fn parse(body: &str) -> Option<Used> {
+    pub fn parse(body: &'a str) -> Option<Used<'a>> {
         serde_json::from_str(body).ok()
     }
 }
@@ -310,6 +371,29 @@ mod tests {
             r#"{"time":"2023-11-14T22:13:20.123Z","boot_ms":5,"event":"credential","action":"add","credential":"main"}"#
         );
         let used = Used::parse(&body).unwrap();
-        assert_eq!((used.event.as_str(), used.credential.as_deref()), ("credential", Some("main")));
+        assert_eq!((&*used.event, used.credential.as_deref()), ("credential", Some("main")));
+        assert_eq!(kind_of(&body), Some(("credential", r#","action":"add","credential":"main"}"#)));
+    }
+
+    #[test]
+    fn a_text_with_an_escape_is_read_all_the_same() {
+        let body = r#"{"time":"T","event":"sign","bot":"a\"b\u00e9","credential":"main"}"#;
+        let used = Used::parse(body).unwrap();
+        assert_eq!((used.bot.as_deref(), used.credential.as_deref()), (Some("a\"bé"), Some("main")));
+    }
+
+    #[test]
+    fn no_text_passes_for_the_kind_of_a_row() {
+        let now = Now { wall: UnixMs(1_700_000_000_123), boot_ms: 5 };
+        let name = r#"x","event":"restore"#;
+        let body = to_body(now, Event::Credential { action: Action::Add, credential: name });
+        let kind = |body| kind_of(body).map(|(kind, _)| kind);
+        assert_eq!(kind(&body), Some("credential"));
+        assert_eq!(kind(r#"{"bot":"\"event\":\"restore\"","event":"lock"}"#), Some("lock"));
+        assert_eq!(
+            kind(r#"{"time":"\",\"boot_ms\":1,\"event\":\"restore\"","boot_ms":1,"event":"lock"}"#),
+            Some("lock")
+        );
+        assert_eq!((kind("{}"), kind(r#""event":"x"#), kind("")), (None, None, None));
     }
 }

@@ -75,6 +75,15 @@ pub struct Global {
     pub log_format: Option<LogFormat>,
 }
 
+/// [`Command::Serve`] as the only one there is.
+#[derive(Debug, Parser)]
+struct ServeAlone {
+    #[command(flatten)]
+    global: Global,
+    #[command(flatten)]
+    args: serve::Args,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -138,7 +147,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, env: Env) -> Next {
     // Before anything is parsed, so that a wrong command line is reported in the form that was asked for.
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let report = Report::new(if json { Form::Json } else { Form::Words }, &env);
-    let done = match usage::parse::<Cli>(arguments) {
+    let parsed = serve_alone(&arguments).map_or_else(|| usage::parse::<Cli>(arguments), Ok);
+    let done = match parsed {
         Ok(Cli { global, command: Command::Serve(args) }) => {
             return match serve::prepare(args, global.flags(), &env) {
                 Ok(start) => Next::Serve(Box::new(start), report),
@@ -150,6 +160,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, env: Env) -> Next {
         Err(usage::Stop::Wrong(failure)) => Err(failure),
     };
     Next::Exit(done.map_or_else(|failure| report.failure(&failure), |()| ExitCode::SUCCESS))
+}
+
+/// The command line of `serve`, read without the other commands: to make what reads those takes a good part of a start.
+/// Whatever it does not take is read again with all of them, and refused in their words.
+fn serve_alone(arguments: &[OsString]) -> Option<Cli> {
+    let (_, rest) = arguments.split_first().filter(|(_, rest)| rest.first().is_some_and(|word| word == "serve"))?;
+    let ServeAlone { global, args } = ServeAlone::try_parse_from(rest).ok()?;
+    Some(Cli { global, command: Command::Serve(args) })
 }
 
 fn dispatch(cli: Cli, env: Env, report: Report) -> Result<(), Failure> {

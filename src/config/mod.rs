@@ -113,7 +113,7 @@ pub struct Config {
     pub log_head_rows: u64,
     /// The ledger's head is logged at least every so many minutes, if there were rows.
     pub log_head_minutes: u64,
-    /// Connections of bots open at once: 1 to 4096.
+    /// Connections of bots open at once: 1 to 32 768.
     pub max_connections: u32,
     /// The least severe level that is logged.
     pub log_level: LogLevel,
@@ -151,7 +151,7 @@ pub enum ConfigError {
     #[error("an allowed host is a name or an address with an optional port")]
     AllowedHost,
     /// Out of range.
-    #[error("max_connections is 1 to 4096")]
+    #[error("max_connections is 1 to 32 768")]
     MaxConnections,
     /// Out of range.
     #[error("{0}")]
@@ -355,7 +355,7 @@ fn host(name: String) -> Result<String, ConfigError> {
 }
 
 fn connections(number: u32) -> Result<u32, ConfigError> {
-    if (1..=4096).contains(&number) { Ok(number) } else { Err(ConfigError::MaxConnections) }
+    if (1..=32_768).contains(&number) { Ok(number) } else { Err(ConfigError::MaxConnections) }
 }
 
 fn within<T: PartialOrd>(number: T, range: RangeInclusive<T>, told: &'static str) -> Result<T, ConfigError> {

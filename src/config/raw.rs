@@ -73,7 +73,7 @@ pub enum Durability {
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
-    /// Connections open at once, all bots together: 1 to 4096. Default 256.
+    /// Connections open at once, all bots together: 1 to 32 768. Default 256.
     pub max_connections: Option<u32>,
 }
 

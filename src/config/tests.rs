@@ -156,6 +156,8 @@ fn numbers_and_names_out_of_range_are_refused() {
         Config::load(&Flags { config: Some(path), ..Flags::default() }, &user(&[]))
     };
     assert!(matches!(load("[http]\nmax_connections = 0"), Err(ConfigError::MaxConnections)));
+    assert_eq!(load("[http]\nmax_connections = 32768").unwrap().max_connections, 32_768);
+    assert!(matches!(load("[http]\nmax_connections = 32769"), Err(ConfigError::MaxConnections)));
     let beyond = ["max_wait_ms = 99", "max_wait_ms = 60001", "low_space_mib = 1048577", "log_head_rows = 0"];
     for key in beyond.into_iter().chain(["log_head_minutes = 0", "log_head_minutes = 10081"]) {
         let name = key.split(' ').next().unwrap();

@@ -16,13 +16,36 @@ pub fn enc(items: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
+/// SHA-256 over [`enc`] of the items, which is not written down on the way.
+pub fn sha256_of_enc(items: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    each_part(items, |part| hash.update(part));
+    hash.finalize().into()
+}
+
+/// HMAC-SHA-256 over [`enc`] of the items, which is not written down on the way.
+pub fn hmac_sha256_of_enc(key: &[u8], items: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    each_part(items, |part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
+
+/// The bytes of [`enc`], piece by piece.
+fn each_part(items: &[&[u8]], mut take: impl FnMut(&[u8])) {
+    for item in items {
+        take(&length_of(item));
+        take(item);
+    }
+}
+
+fn length_of(item: &[u8]) -> [u8; 4] {
+    let length = u32::try_from(item.len()).expect("items are ids, headers, rows and bodies, all far below 4 GiB");
+    length.to_be_bytes()
+}
+
 /// [`enc`] behind what is in the buffer already. For items that are no secret: the buffer may move.
 pub fn enc_into(bytes: &mut Vec<u8>, items: &[&[u8]]) {
-    for item in items {
-        let length = u32::try_from(item.len()).expect("items are ids, headers, rows and bodies, all far below 4 GiB");
-        bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(item);
-    }
+    each_part(items, |part| bytes.extend_from_slice(part));
 }
 
 /// The items of an encoding, or `None` for bytes that [`enc`] would not write.
@@ -62,7 +85,7 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
 ///
 /// The head before the first row is 32 zero bytes; `body` is the row's JSON text exactly as stored.
 pub fn chain_link(audit_key: &[u8; 32], vault_id: &Id, sequence: u64, previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
-    hmac_sha256(audit_key, &[&enc(&[vault_id.as_bytes(), &sequence.to_be_bytes(), previous, body])])
+    hmac_sha256_of_enc(audit_key, &[vault_id.as_bytes(), &sequence.to_be_bytes(), previous, body])
 }
 
 #[cfg(test)]
@@ -76,6 +99,13 @@ mod tests {
         assert_eq!(enc(&[b"ab", b"", b"c"]), b"\0\0\0\x02ab\0\0\0\0\0\0\0\x01c");
         assert_eq!(enc(&[]), b"");
         assert_ne!(enc(&[b"a", b"bc"]), enc(&[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn what_is_taken_over_an_encoding_is_as_if_it_had_been_written_down() {
+        let items: [&[u8]; 4] = [b"ab", b"", &[7; 200], b"c"];
+        assert_eq!(sha256_of_enc(&items), sha256(&[&enc(&items)]));
+        assert_eq!(hmac_sha256_of_enc(b"key", &items), hmac_sha256(b"key", &[&enc(&items)]));
     }
 
     #[test]

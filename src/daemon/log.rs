@@ -4,14 +4,12 @@
 use crate::config::raw::{LogFormat, LogLevel};
 use std::panic;
 use std::thread;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 /// Starts logging. A second call in one process changes nothing. From here on a panic is a line that says where, never
 /// with what words: those may be made of anything that was in scope.
 pub fn start(level: LogLevel, format: LogFormat) {
-    let filter = EnvFilter::default().add_directive(filter(level).into());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt().with_max_level(filter(level)).with_writer(std::io::stderr).with_target(false);
     // Fails only when logging was started before, and then the first choice stands.
     let _ = match format {
         LogFormat::Text => lines.with_ansi(false).try_init(),

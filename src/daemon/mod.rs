@@ -6,6 +6,7 @@ pub mod drain;
 pub mod harden;
 pub mod listen;
 pub mod log;
+pub mod relay;
 pub mod tend;
 
 use crate::api::app::{About, App};
@@ -20,13 +21,15 @@ use crate::config::raw;
 use crate::crypto::slot::SlotKind;
 use crate::daemon::drain::Drained;
 use crate::daemon::listen::{ListenError, Listener};
-use crate::recipe::parse::RecipeError;
+use crate::daemon::relay::Relayed;
 use crate::recipe::{self, Recipe};
+use crate::secret::heap::use_one_heap;
 use crate::secret::{Arena, ArenaError, SecretBytes};
 use crate::store::file::{self, Paths};
 use crate::store::{Durability, StoreError};
 use crate::types::clock::Clock;
 use crate::vault::lock::Why;
+use crate::vault::recipes::Recipes;
 use crate::vault::unlock::{Accept, SlotKey, UnlockError};
 use crate::vault::{Care, Setup, Vault};
 use std::collections::BTreeMap;
@@ -66,9 +69,6 @@ pub enum DaemonError {
     /// No locked memory.
     #[error(transparent)]
     Arena(#[from] ArenaError),
-    /// A recipe that was compiled in does not parse.
-    #[error("a recipe is malformed")]
-    Recipe(#[source] RecipeError),
     /// The vault did not unlock at the start.
     #[error(transparent)]
     Unlock(#[from] UnlockError),
@@ -91,7 +91,7 @@ impl DaemonError {
             DaemonError::Arena(_) => "raise the limit of locked memory (ulimit -l)",
             DaemonError::Unlock(_) => "start without --unlock-stdin, then see what `signvault unlock` says",
             DaemonError::Runtime(_) => "free memory and file descriptors",
-            DaemonError::Recipe(_) | DaemonError::Broken => "please report this with the log",
+            DaemonError::Broken => "please report this with the log",
         }
     }
 }
@@ -101,6 +101,7 @@ impl DaemonError {
 /// # Errors
 /// [`DaemonError`]. Whatever happened, the vault is locked when this returns.
 pub fn run(config: Config, password: Option<SecretBytes>, clock: Arc<dyn Clock>) -> Result<(), DaemonError> {
+    use_one_heap();
     let mut degraded = harden::harden();
     log::start(config.log_level, config.log_format);
     let paths = Paths { state_dir: config.state_dir.clone(), anchor_dir: config.anchor_dir.clone() };
@@ -114,18 +115,21 @@ pub fn run(config: Config, password: Option<SecretBytes>, clock: Arc<dyn Clock>)
         care: config.care(),
         clock,
         arena,
-        recipes: recipes()?,
+        recipes: Recipes::later(recipes),
     }));
     if let Some(secret) = password {
         vault.unlock(&SlotKey { kind: SlotKind::Password, secret }, Accept::default())?;
     }
-    // One thread serves every connection; waiting for disks and hashes has threads of its own.
+    // One thread at a time serves every connection; waiting for hashes and for what is not signed has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS).build();
     let runtime = runtime.map_err(DaemonError::Runtime)?;
-    let served = runtime.block_on(serve(&config, &vault, degraded));
-    // A helper that a disk hangs on to is left behind.
-    runtime.shutdown_timeout(config.max_wait());
-    lock_at_the_end(vault, config.max_wait());
+    let max_wait = config.max_wait();
+    let (signer, turns) = Signer::new(Arc::clone(&vault), max_wait);
+    let serving = serve(config, Arc::clone(&vault), signer.clone(), degraded);
+    let relayed = Relayed::start(runtime, (signer, turns), serving).map_err(DaemonError::Runtime)?;
+    let served = relayed.watch().unwrap_or(Err(DaemonError::Broken));
+    relayed.end(max_wait);
+    lock_at_the_end(vault, max_wait);
     tracing::info!("stopped");
     served
 }
@@ -166,37 +170,36 @@ impl Config {
     }
 }
 
-fn recipes() -> Result<BTreeMap<String, Arc<Recipe>>, DaemonError> {
+/// The recipes that were compiled in.
+fn recipes() -> BTreeMap<String, Arc<Recipe>> {
     let parsed = recipe::built_in_names().map(|name| {
-        let text = recipe::built_in(name).unwrap_or_default();
-        Ok((name.to_owned(), Arc::new(Recipe::parse(text).map_err(DaemonError::Recipe)?)))
+        let recipe = recipe::built_in(name).and_then(|text| Recipe::parse(text).ok());
+        (name.to_owned(), Arc::new(recipe.expect("every recipe that is compiled in parses; a test says so")))
     });
     parsed.collect()
 }
 
 /// Listens, serves, and drains when a signal says so.
-async fn serve(config: &Config, vault: &Arc<Vault>, degraded: Vec<String>) -> Result<(), DaemonError> {
+async fn serve(config: Config, vault: Arc<Vault>, signer: Signer, degraded: Vec<String>) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
     let (stop, stopping) = watch::channel(false);
-    let (broken, mut is_broken) = watch::channel(false);
-    let sockets = Sockets::bind(config)?;
-    let signer = Signer::start(Arc::clone(vault), config.max_wait(), broken).map_err(DaemonError::Runtime)?;
+    let sockets = Sockets::bind(&config)?;
     let counts = Arc::new(RefusalCounts::default());
-    let about = Arc::new(about(config, vault, sockets.address, degraded));
+    let about = Arc::new(about(&config, &vault, sockets.address, degraded));
     let (ordinary, max_wait) = (Arc::new(Semaphore::new(ORDINARY_ACTIONS)), config.max_wait());
-    let app = App { vault: Arc::clone(vault), signer, counts: Arc::clone(&counts), about, ordinary, max_wait };
+    let app = App { vault: Arc::clone(&vault), signer, counts: Arc::clone(&counts), about, ordinary, max_wait };
     announce(&app);
     let mut serving = tokio::task::JoinSet::new();
-    for (listener, interface) in sockets.interfaces(config, &app) {
+    for (listener, interface) in sockets.interfaces(&config, &app) {
         serving.spawn(listen::serve(listener, interface, stopping.clone()));
     }
-    let watching = tokio::spawn(app.signer.clone().watch_for_stops());
-    let tending = tokio::spawn(tend::tend(Arc::clone(vault), Arc::clone(&counts)));
+    let tending = tokio::spawn(tend::tend(Arc::clone(&vault), Arc::clone(&counts)));
+    let ahead = tokio::spawn(tend::tend_ahead(Arc::clone(&vault), app.signer.clone()));
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        _ = is_broken.wait_for(|broken| *broken) => Err(DaemonError::Broken),
+        () = app.signer.gone() => Err(DaemonError::Broken),
     };
     tracing::info!("stopping: requests in flight are finished, new ones refused");
     stop.send_replace(true);
@@ -206,9 +209,9 @@ async fn serve(config: &Config, vault: &Arc<Vault>, degraded: Vec<String>) -> Re
         }
     }
     tending.abort();
-    watching.abort();
+    ahead.abort();
     // Not known of a disk that hangs.
-    let _ = tokio::time::timeout(config.max_wait(), tend::note_refusals(vault, &counts)).await;
+    let _ = tokio::time::timeout(config.max_wait(), tend::note_refusals(&vault, &counts)).await;
     ended
 }
 

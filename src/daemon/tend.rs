@@ -1,6 +1,7 @@
 //! Work that belongs to no request: the ledger, its anchor and its space every second, a row about refused requests
-//! every minute.
+//! every minute; and the anchor and the ledger's log before a signature has to wait for them.
 
+use crate::api::signer::Signer;
 use crate::api::tally::RefusalCounts;
 use crate::vault::Vault;
 use std::collections::BTreeMap;
@@ -11,6 +12,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Ticks, seconds, between rows about refused requests.
 const TICKS_PER_NOTE: u64 = 60;
+
+/// How long nothing is done ahead after that has failed.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
 /// Runs until it is aborted. Work that a disk hangs on to is waited for; the ticks go on, and notice that it hangs.
 pub async fn tend(vault: Arc<Vault>, counts: Arc<RefusalCounts>) {
@@ -28,6 +32,23 @@ pub async fn tend(vault: Arc<Vault>, counts: Arc<RefusalCounts>) {
         if working.as_ref().is_none_or(JoinHandle::is_finished) {
             let note = std::mem::take(&mut is_note_due);
             working = Some(tokio::spawn(tend_once(Arc::clone(&vault), Arc::clone(&counts), note)));
+        }
+    }
+}
+
+/// Does what the next signatures would otherwise wait for, whenever there is something. Runs until it is aborted.
+pub async fn tend_ahead(vault: Arc<Vault>, signer: Signer) {
+    loop {
+        signer.due().await;
+        if !vault.is_due() {
+            continue;
+        }
+        let vault = Arc::clone(&vault);
+        let tended = tokio::task::spawn_blocking(move || vault.tend_ahead()).await;
+        if let Ok(Err(error)) = tended {
+            tracing::warn!(%error, "the ledger could not be looked after ahead of need");
+            // Until then commits do it themselves.
+            tokio::time::sleep(AFTER_A_FAILURE).await;
         }
     }
 }

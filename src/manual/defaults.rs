@@ -48,8 +48,9 @@
 //! | ordinary admin actions at once | 8 | more would only wait for each other; what must not wait takes no place |
 //!
 //! # The ledger
-//! An anchor every 256 rows or every second: the most that can be cut off unseen, at a cost that does not show. The log of
-//! SQLite is folded in between requests from 4 MiB on and cut from 32 MiB on, so that no request pays for it.
+//! An anchor every 256 rows or every second: the most that can be cut off unseen, at a cost that does not show. It is
+//! written ahead, from 192 rows on, while others sign. The log of SQLite is folded in from 16 MiB on, by a thread that signs
+//! nothing and after most of it was synced, and cut where it has grown beyond 32 MiB, during a backup perhaps.
 //! 16 MiB are held back for a full disk: thousands of cancels, and little on any disk. They are given up when a write finds
 //! the disk full, and stay through locks and restarts otherwise.
 //!

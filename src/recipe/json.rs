@@ -6,10 +6,17 @@
 //!
 //! A document is one flat list of nodes in the order of the text, so reading costs one allocation.
 
+mod escape;
+
+use crate::types::bytes::{ByteSet, is_printable};
+use escape::{hex_unit, unescape};
 use std::borrow::Cow;
 
 /// How deep arrays and objects may stand in each other.
 pub const MAX_DEPTH: usize = 32;
+
+/// What can't stand in a text as it is: its end, an escape, a control character.
+const SPECIAL: ByteSet = ByteSet::of(b"\"\\").with(0, 0x1f);
 
 /// A value that was read, with all that stands in it.
 #[derive(Debug)]
@@ -22,6 +29,8 @@ pub struct Document<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Node {
     kind: Kind,
+    /// Whether it is a text with a backslash.
+    escaped: bool,
     /// Where its text begins.
     start: usize,
     /// Where its text ends.
@@ -131,7 +140,8 @@ impl<'d, 'a> Value<'d, 'a> {
     /// What a text says, unescaped; `None` for other kinds.
     pub fn text(self) -> Option<Cow<'a, str>> {
         let raw = self.raw();
-        (self.kind() == Kind::Text).then(|| unescape(&raw[1..raw.len() - 1]))
+        let inner = (self.kind() == Kind::Text).then(|| &raw[1..raw.len() - 1])?;
+        Some(if self.node().escaped { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) })
     }
 
     /// The members of an object, in order; none for other kinds.
@@ -196,18 +206,19 @@ impl Reader<'_> {
     fn value(&mut self, depth: usize) -> Result<(), JsonError> {
         let index = self.document.nodes.len();
         let start = self.at;
-        self.document.nodes.push(Node { kind: Kind::Null, start, end: start, next: index });
+        self.document.nodes.push(Node { kind: Kind::Null, escaped: false, start, end: start, next: index });
+        let mut escaped = false;
         let kind = match self.peek() {
             Some(b'{') => self.object(index, depth)?,
             Some(b'[') => self.array(depth)?,
-            Some(b'"') => self.string()?,
+            Some(b'"') => self.string(&mut escaped)?,
             Some(b't') => self.word(b"true", Kind::True)?,
             Some(b'f') => self.word(b"false", Kind::False)?,
             Some(b'n') => self.word(b"null", Kind::Null)?,
             _ => self.number()?,
         };
         let next = self.document.nodes.len();
-        self.document.nodes[index] = Node { kind, start, end: self.at, next };
+        self.document.nodes[index] = Node { kind, escaped, start, end: self.at, next };
         Ok(())
     }
 
@@ -270,11 +281,13 @@ impl Reader<'_> {
         let node = &mut self.document.nodes[index];
         (node.kind, node.next) = (Kind::Object, next);
         let object = Value { document: &self.document, index };
-        let mut names: Vec<_> = object.members().map(|(name, _)| name).collect();
-        if names.iter().any(|name| name.contains(char::is_control)) {
+        let mut names = Vec::with_capacity((next - index) / 2);
+        names.extend(object.members().map(|(name, _)| name));
+        if names.iter().any(|name| !is_printable(name) && name.contains(char::is_control)) {
             return Err(self.flaw(Flaw::Name));
         }
-        names.sort_unstable();
+        // By length first: most names differ in it.
+        names.sort_unstable_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
         let repeated = names.windows(2).any(|pair| pair[0] == pair[1]);
         if repeated { Err(self.flaw(Flaw::Repeated)) } else { Ok(()) }
     }
@@ -311,16 +324,19 @@ impl Reader<'_> {
         if self.at == start { Err(self.flaw(Flaw::Grammar)) } else { Ok(()) }
     }
 
-    fn string(&mut self) -> Result<Kind, JsonError> {
+    /// A text; says whether a backslash was in it.
+    fn string(&mut self, escaped: &mut bool) -> Result<Kind, JsonError> {
         self.at += 1;
         loop {
+            let rest = &self.bytes[self.at..];
+            self.at += rest.iter().position(|byte| SPECIAL.has(*byte)).unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
-                Some(0..0x20) => return Err(self.flaw(Flaw::Control)),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.flaw(Flaw::Control)),
                 None => return Err(self.flaw(Flaw::Grammar)),
             }
+            *escaped = true;
         }
         self.at += 1;
         Ok(Kind::Text)
@@ -355,46 +371,6 @@ impl Reader<'_> {
         let unit = digits.and_then(hex_unit).ok_or_else(|| self.flaw(Flaw::Grammar))?;
         self.at += 5;
         Ok(unit)
-    }
-}
-
-fn hex_unit(digits: &[u8]) -> Option<u16> {
-    u16::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
-}
-
-/// What stands between the quotes of a text that has been read, so every escape in it is whole.
-fn unescape(inner: &str) -> Cow<'_, str> {
-    if !inner.contains('\\') {
-        return Cow::Borrowed(inner);
-    }
-    let mut out = String::with_capacity(inner.len());
-    let mut rest = inner;
-    while let Some((before, escaped)) = rest.split_once('\\') {
-        out.push_str(before);
-        let (character, len) = escaped_character(escaped.as_bytes());
-        out.push(character);
-        rest = &escaped[len..];
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
-}
-
-/// The character behind a backslash, and how many bytes its escape takes.
-fn escaped_character(escaped: &[u8]) -> (char, usize) {
-    let unit = |at: usize| escaped.get(at..at + 4).and_then(hex_unit).unwrap_or(0);
-    match escaped.first() {
-        Some(b'b') => ('\u{8}', 1),
-        Some(b'f') => ('\u{c}', 1),
-        Some(b'n') => ('\n', 1),
-        Some(b'r') => ('\r', 1),
-        Some(b't') => ('\t', 1),
-        Some(b'u') => {
-            let units = [unit(1), unit(7)];
-            let pair = (0xd800..0xdc00).contains(&units[0]);
-            let decoded = char::decode_utf16(units).next().and_then(Result::ok);
-            (decoded.unwrap_or(char::REPLACEMENT_CHARACTER), if pair { 11 } else { 5 })
-        }
-        other => (other.map_or(char::REPLACEMENT_CHARACTER, |byte| char::from(*byte)), 1),
     }
 }
 

@@ -81,6 +81,11 @@ impl Identity {
         }
     }
 
+    /// Whether this is the log.
+    pub(crate) fn has_log(&self, about: &std::fs::Metadata) -> bool {
+        self.log == Some(FileId::in_metadata(about))
+    }
+
     /// Which of these files has lost its name. A log that was not there yet is taken as it is found.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ use crate::store::writer::Writer;
 use crate::types::clock::UnixMs;
 use crate::types::id::Id;
 use crate::types::mutex::{Mutex, MutexGuard};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub mod reading;
@@ -116,6 +116,12 @@ pub struct Ledger {
     max_wait: Duration,
     /// Tells a disk that works from one that hangs.
     work: Work,
+    /// Held by whoever looks after the log and the anchor, mostly without the writer; taken before it.
+    tending: Mutex<()>,
+    /// The work with the disk that needs no writer.
+    beside: Work,
+    /// Whether there is such work to do.
+    is_due: AtomicBool,
     /// Whether somebody has waited in vain since the last write that succeeded.
     is_late: AtomicBool,
     /// The space that is left, and what is kept back for the end of it.
@@ -150,6 +156,9 @@ impl Ledger {
             standing: Mutex::new(Standing::of(&writer)),
             max_wait: MAX_WAIT,
             work: Work::default(),
+            tending: Mutex::new(()),
+            beside: Work::from(1 << 62),
+            is_due: AtomicBool::new(false),
             is_late: AtomicBool::new(false),
             space: Space::of(writer.paths()),
             writer: Mutex::new(Some(writer)),
@@ -258,7 +267,7 @@ impl Ledger {
         let owed = self.settle_all(writer, waiting);
         let is_owing = !owed.is_empty();
         self.queue.lock().put_back(owed);
-        *self.standing.lock() = Standing::of(writer);
+        self.note(writer);
         is_owing
     }
 
@@ -326,8 +335,14 @@ impl Ledger {
         let mut held = self.writer_in_time()?;
         let writer = held.as_mut().ok_or(StoreError::Closed)?;
         let done = work(writer);
-        *self.standing.lock() = Standing::of(writer);
+        self.note(writer);
         done
+    }
+
+    /// Notes where the writer stands, for those who do not wait for it.
+    fn note(&self, writer: &Writer) {
+        *self.standing.lock() = Standing::of(writer);
+        self.is_due.store(writer.is_due(), Ordering::Relaxed);
     }
 }
 

@@ -25,6 +25,8 @@
 
 pub mod anchor;
 pub mod attempts;
+#[cfg(feature = "bench-variants")]
+pub mod bench;
 pub mod checkpoint;
 pub mod connection;
 pub mod file;
@@ -41,6 +43,7 @@ pub mod state;
 #[cfg(test)]
 pub(crate) mod surgery;
 pub mod verify;
+pub mod watch;
 pub mod work;
 pub mod writer;
 
@@ -162,6 +165,13 @@ pub enum StoreError {
     /// The disk works on something else for longer than anyone waits, or has not taken what it must take first.
     #[error("the disk did not answer in time")]
     Late,
+}
+
+impl StoreError {
+    /// Whether SQLite had not enough memory: nothing is wrong with the files or the disk.
+    pub fn is_for_want_of_memory(&self) -> bool {
+        matches!(self, StoreError::Database(inner) if inner.sqlite_error_code() == Some(rusqlite::ErrorCode::OutOfMemory))
+    }
 }
 
 /// How much an acknowledged ledger row survives.

@@ -10,7 +10,12 @@ pub(crate) struct Work(AtomicU64);
 pub(crate) struct Working<'a>(&'a Work);
 
 impl Work {
-    /// Begins a piece. Only one is under way at a time: whoever begins it holds the writer.
+    /// Counts from elsewhere, so that no number is also one of another's.
+    pub(crate) fn from(first: u64) -> Work {
+        Work(AtomicU64::new(2 * first))
+    }
+
+    /// Begins a piece. Only one is under way at a time: whoever begins it holds the lock of such work.
     pub(crate) fn begin(&self) -> Working<'_> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Working(self)

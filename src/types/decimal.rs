@@ -1,5 +1,6 @@
 //! Exact decimal numbers: money, sizes and prices. Nothing here rounds and nothing is ever a float.
 
+use bigdecimal::num_bigint::BigInt;
 use bigdecimal::{BigDecimal, Zero};
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +9,8 @@ use std::str::FromStr;
 const INTEGER_DIGITS: usize = 18;
 /// Places after the point at most.
 const PLACES: usize = 18;
+/// As many digits always fit into 64 bits, which are read with less ado.
+const U64_DIGITS: usize = 19;
 /// Digits on either side of the point of a sum of products at most.
 const SUM_DIGITS: usize = 80;
 
@@ -44,15 +47,20 @@ impl Decimal {
     }
 
     fn read(text: &str, most_integer: usize, most_places: usize) -> Result<Decimal, NotDecimal> {
-        let (integer, places) = text.split_once('.').unwrap_or((text, "0"));
+        let (integer, places) = text.split_once('.').map_or((text, None), |(integer, places)| (integer, Some(places)));
         let digits = |part: &str, most: usize| {
             (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
         };
         let padded = integer.len() > 1 && integer.starts_with('0');
-        match digits(integer, most_integer) && digits(places, most_places) && !padded {
-            true => BigDecimal::from_str(text).map(Decimal).map_err(|_| NotDecimal),
-            false => Err(NotDecimal),
+        if padded || !digits(integer, most_integer) || !places.is_none_or(|places| digits(places, most_places)) {
+            return Err(NotDecimal);
         }
+        let places = places.unwrap_or_default();
+        if integer.len() + places.len() > U64_DIGITS {
+            return BigDecimal::from_str(text).map(Decimal).map_err(|_| NotDecimal);
+        }
+        let whole = integer.bytes().chain(places.bytes()).fold(0, |sum, digit| 10 * sum + u64::from(digit - b'0'));
+        Ok(Decimal(BigDecimal::new(BigInt::from(whole), places.len() as i64)))
     }
 
     /// Whether it is nothing.

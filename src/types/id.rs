@@ -1,7 +1,10 @@
 //! Ids of records: 16 random bytes, printed as 26 characters of lower-case base32.
 
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
 use std::fmt;
+
+/// How long the text form is.
+const TEXT_BYTES: usize = 26;
 
 /// The id of a record (credential, bot, policy, setting) or of a vault: 16 random bytes.
 ///
@@ -13,11 +16,12 @@ pub struct Id(pub [u8; 16]);
 impl Id {
     /// Reads the text form; `None` for anything that [`Id`] would not print.
     pub fn parse(text: &str) -> Option<Id> {
-        if text.len() != 26 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        if text.len() != TEXT_BYTES || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return None;
         }
-        let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).ok()?;
-        Some(Id(bytes.try_into().ok()?))
+        let mut bytes = [0; 16];
+        BASE32_NOPAD_NOCASE.decode_mut(text.as_bytes(), &mut bytes).ok()?;
+        Some(Id(bytes))
     }
 
     /// The 16 bytes.
@@ -28,7 +32,10 @@ impl Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+        let mut text = [0; TEXT_BYTES];
+        BASE32_NOPAD.encode_mut(&self.0, &mut text);
+        text.make_ascii_lowercase();
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

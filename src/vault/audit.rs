@@ -1,6 +1,6 @@
 //! Looking into the ledger: pages with filters, a full check, and the rows that no single request makes.
 
-use crate::audit::event::{Event, Used};
+use crate::audit::event::{Event, Text, Used};
 use crate::store::ledger::Ledger;
 use crate::store::ledger::reading::StoredRow;
 use crate::types::clock::UnixMs;
@@ -30,7 +30,9 @@ impl Filter {
         }
         let Some(used) = Used::parse(body) else { return false };
         let since = self.since.is_none_or(|since| UnixMs::parse_rfc3339(&used.time).is_some_and(|time| time >= since));
-        let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
+        let same = |wanted: &Option<String>, found: &Option<Text<'_>>| {
+            wanted.is_none() || wanted.as_deref() == found.as_deref()
+        };
         since
             && same(&self.bot, &used.bot)
             && same(&self.credential, &used.credential)

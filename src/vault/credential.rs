@@ -166,8 +166,9 @@ impl Vault {
     }
 
     fn recipe(&self, exchange: &str) -> Result<Arc<Recipe>, AdminError> {
-        self.setup.recipes.get(exchange).cloned().ok_or_else(|| {
-            let known: Vec<&str> = self.setup.recipes.keys().map(String::as_str).collect();
+        let recipes = self.setup.recipes.all();
+        recipes.get(exchange).cloned().ok_or_else(|| {
+            let known: Vec<&str> = recipes.keys().map(String::as_str).collect();
             AdminError::invalid("there is no recipe for that exchange", format!("recipes: {}", known.join(", ")))
         })
     }

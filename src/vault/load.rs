@@ -1,7 +1,7 @@
 //! What an unlock puts into memory: every record, opened under its own identity, and what the ledger's rows say was
 //! used.
 
-use crate::audit::event::Used;
+use crate::audit::event::{self, Used};
 use crate::policy::READ_ONLY;
 use crate::recipe::Recipe;
 use crate::store::IntegrityError;
@@ -30,6 +30,9 @@ use std::sync::Arc;
 /// What the row of a lock says when a row before it was not what was written.
 const LOCKED_BROKEN: &str = "\"event\":\"lock\",\"why\":\"audit_broken\"";
 
+/// What comes right after the kind in the row of an ask that was allowed.
+const ALLOWED: &str = r#","decision":"allow""#;
+
 /// What the rows of the ledger say was used.
 #[derive(Default)]
 pub struct Past {
@@ -45,28 +48,36 @@ pub struct Past {
 impl Past {
     /// Takes in a row, in the order of the ledger.
     pub fn note(&mut self, body: &str) {
-        match () {
-            () if body.contains(LOCKED_BROKEN) => self.distrusts = true,
-            () if self.distrusts && body.contains("\"event\":\"unlock\"") => self.distrusts = false,
-            () => (),
-        }
         // Most rows are signatures; the cheap tests spare the others a parse.
-        let signed = body.contains("\"decision\":\"allow\"");
-        let accepted = body.contains("\"accepted_clock\":true") || body.contains("\"event\":\"clock\"");
-        let restored = body.contains("\"event\":\"restore\"");
-        let Some(used) = (signed || accepted || restored).then(|| Used::parse(body)).flatten() else { return };
-        if used.event == "restore" {
-            match UnixMs::parse_rfc3339(&used.time) {
-                Some(moment) => self.book.restore(moment, used.reset_limits),
-                None => self.odd = true,
+        let (kind, rest) = event::kind_of(body).unwrap_or_default();
+        let (mut accepted, mut restored) = (kind == "clock", false);
+        match kind {
+            "sign" if !rest.starts_with(ALLOWED) => return,
+            "sign" | "clock" => (),
+            "restore" => restored = true,
+            "unlock" => {
+                self.distrusts = false;
+                accepted = body.contains("\"accepted_clock\":true");
             }
+            "lock" => self.distrusts |= body.contains(LOCKED_BROKEN),
+            _ => (),
         }
-        if accepted && let Some(moment) = UnixMs::parse_rfc3339(&used.time) {
+        if kind != "sign" && !accepted && !restored {
+            return;
+        }
+        let Some(used) = Used::parse(body) else { return };
+        let moment = UnixMs::parse_rfc3339(&used.time);
+        match moment {
+            Some(moment) if restored => self.book.restore(moment, used.reset_limits),
+            None if restored => self.odd = true,
+            _ => (),
+        }
+        if accepted && let Some(moment) = moment {
             self.accept_clock(moment);
         }
         self.odd |= !self.book.count_row(&used);
-        if let (Some(credential), Some(moment)) = (used.credential, UnixMs::parse_rfc3339(&used.time)) {
-            self.last_used.insert(credential, moment);
+        if let (Some(credential), Some(moment)) = (used.credential, moment) {
+            note_use(&mut self.last_used, &credential, moment);
         }
     }
 
@@ -90,8 +101,17 @@ impl Past {
 
 /// Whom and when a row says that a credential was used by, as a name and a moment.
 pub fn last_use(body: &str) -> Option<(String, UnixMs)> {
-    let used = body.contains("\"decision\":\"allow\"").then(|| Used::parse(body)).flatten()?;
-    Some((used.credential?, UnixMs::parse_rfc3339(&used.time)?))
+    let (kind, rest) = event::kind_of(body)?;
+    let used = (kind == "sign" && rest.starts_with(ALLOWED)).then(|| Used::parse(body)).flatten()?;
+    Some((used.credential?.to_string(), UnixMs::parse_rfc3339(&used.time)?))
+}
+
+/// Notes a use, under a name that is there already but for the first time.
+fn note_use(uses: &mut HashMap<String, UnixMs>, name: &str, moment: UnixMs) {
+    match uses.get_mut(name) {
+        Some(last) => *last = moment,
+        None => drop(uses.insert(name.to_owned(), moment)),
+    }
 }
 
 /// An unlocked vault before it has a ledger.

@@ -2,6 +2,7 @@
 //! disk does not take it the vault is locked all the same, and the ledger stays open until it has.
 
 use crate::audit::event::{Event, to_body};
+use crate::secret::heap::give_back_memory;
 use crate::store::StoreError;
 use crate::store::ledger::{Entry, Ledger};
 use crate::vault::head::log_head;
@@ -69,6 +70,8 @@ impl Vault {
             if matches!(&*state, State::Closing(other) if Arc::ptr_eq(other, ledger)) {
                 *state = State::Locked;
                 log_head(&ledger.standing());
+                drop(state);
+                give_back_memory();
             }
         }
         closed.map_err(|_| AdminError::AppliedInMemory)

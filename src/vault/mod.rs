@@ -38,6 +38,7 @@ pub mod lock;
 pub mod mode;
 pub mod policy;
 mod prune;
+pub mod recipes;
 pub mod restore;
 pub mod roster;
 pub mod rotation;
@@ -51,7 +52,6 @@ pub mod unlock;
 pub mod usage;
 pub mod whoami;
 
-use crate::recipe::Recipe;
 use crate::secret::Arena;
 use crate::store::file::Paths;
 use crate::store::{Durability, IntegrityError, StoreError};
@@ -59,8 +59,8 @@ use crate::types::clock::Clock;
 use crate::types::id::Id;
 use crate::types::mutex::{Mutex, MutexGuard};
 use crate::vault::backlog::Trust;
+use crate::vault::recipes::Recipes;
 use crate::vault::state::{State, Unlocked};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub struct Setup {
     /// The locked memory for keys.
     pub arena: Arc<Arena>,
     /// The recipes by exchange name.
-    pub recipes: BTreeMap<String, Arc<Recipe>>,
+    pub recipes: Recipes,
 }
 
 /// How the ledger is looked after.

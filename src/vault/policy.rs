@@ -185,7 +185,7 @@ impl Vault {
 
     /// Whether some exchange would name an instrument like this.
     fn is_instrument(&self, name: &str) -> bool {
-        self.setup.recipes.values().any(|recipe| recipe.is_instrument(name))
+        self.setup.recipes.all().values().any(|recipe| recipe.is_instrument(name))
     }
 }
 

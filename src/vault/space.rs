@@ -5,6 +5,7 @@
 //! holds, and it goes when there is space again.
 
 use crate::audit::event::{Event, to_body};
+use crate::secret::heap::give_back_memory;
 use crate::store::ledger::{Entry, Ledger};
 use crate::types::mode::Mode;
 use crate::vault::state::State;
@@ -31,12 +32,27 @@ impl Vault {
         self.checkpoint_when_due()
     }
 
+    /// Whether [`Vault::tend_ahead`] has something to do. Waits for nobody.
+    pub fn is_due(&self) -> bool {
+        self.look(|unlocked| unlocked.ledger.is_due()).unwrap_or(false)
+    }
+
+    /// Does what the next commits would otherwise have to, or wait for. Works with the disk; commits go on meanwhile.
+    ///
+    /// # Errors
+    /// The disk's refusal; then the commits do it.
+    pub fn tend_ahead(&self) -> Result<(), AdminError> {
+        let Ok(ledger) = self.ledger() else { return Ok(()) };
+        Ok(ledger.tend_ahead()?)
+    }
+
     /// What is done once right after an unlock.
     pub(super) fn look_after_unlock(&self) {
         if let Ok(ledger) = self.ledger() {
             self.watch_space(&ledger);
         }
         self.log_head_in_time();
+        give_back_memory();
     }
 
     /// The number of the piece of work that the disk has now; the same for long is a disk that hangs.

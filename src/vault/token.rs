@@ -8,8 +8,8 @@ use crate::crypto::mac;
 use crate::crypto::random::{RandomError, generate_random};
 use crate::secret::SecretText;
 use crate::types::id::Id;
-use data_encoding::BASE32_NOPAD;
-use zeroize::{Zeroize, Zeroizing};
+use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
+use zeroize::Zeroizing;
 
 const PREFIX: &str = "svb_";
 const LENGTH: usize = 4 + 26 + 1 + 52 + 1 + 7;
@@ -42,17 +42,15 @@ pub fn parse_token(text: &str) -> Option<(Id, TokenHash)> {
     let (head, checksum) = text.rsplit_once('_')?;
     let (id, secret) = head.strip_prefix(PREFIX)?.split_once('_')?;
     let id = Id::parse(id)?;
-    let mut bytes = decode_base32(secret)?;
-    let hash = <&[u8; 32]>::try_from(bytes.as_slice()).ok().map(|secret| derive_hash(&id, secret));
-    bytes.zeroize();
+    let secret = Zeroizing::new(decode_base32::<32>(secret)?);
+    let hash = derive_hash(&id, &secret);
     let expected = mac::sha256(&[head.as_bytes()]);
-    let whole = decode_base32(checksum).is_some_and(|given| mac::equal(&given, &expected[..4]));
-    hash.filter(|_| whole).map(|hash| (id, hash))
+    let is_whole = decode_base32::<4>(checksum).is_some_and(|given| mac::equal(&given, &expected[..4]));
+    is_whole.then_some((id, hash))
 }
 
 fn derive_hash(id: &Id, secret: &[u8; 32]) -> TokenHash {
-    let encoded = Zeroizing::new(mac::enc(&[b"signvault/1/token", id.as_bytes(), secret]));
-    mac::sha256(&[&encoded])
+    mac::sha256_of_enc(&[b"signvault/1/token", id.as_bytes(), secret])
 }
 
 fn push_base32(text: &mut String, bytes: &[u8]) {
@@ -60,12 +58,14 @@ fn push_base32(text: &mut String, bytes: &[u8]) {
     text.extend(encoded.chars().map(|character| character.to_ascii_lowercase()));
 }
 
-fn decode_base32(text: &str) -> Option<Vec<u8>> {
-    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+fn decode_base32<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
+    let fits = BASE32_NOPAD_NOCASE.decode_len(text.len()) == Ok(BYTES);
+    if !fits || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }
-    let upper = Zeroizing::new(text.to_ascii_uppercase());
-    BASE32_NOPAD.decode(upper.as_bytes()).ok()
+    let mut bytes = [0; BYTES];
+    BASE32_NOPAD_NOCASE.decode_mut(text.as_bytes(), &mut bytes).ok()?;
+    Some(bytes)
 }
 
 #[cfg(test)]

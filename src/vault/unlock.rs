@@ -95,6 +95,7 @@ impl From<StoreError> for UnlockError {
     fn from(error: StoreError) -> UnlockError {
         match error {
             StoreError::Integrity(inner) => UnlockError::Integrity(inner),
+            other if other.is_for_want_of_memory() => UnlockError::Machine("memory to read the vault's files"),
             other => UnlockError::Storage(other),
         }
     }
@@ -242,8 +243,9 @@ impl Vault {
             .map_err(|_| UnlockError::Machine("locked memory for the keys"))?;
         let mut sealed = database.read(ledger_keys, vault_id)?;
         let mut loading = Loading::new(Keyring::new(record_keys, vault_id, epoch), &sealed.state().counts);
+        let recipes = self.setup.recipes.all();
         for (table, row) in sealed.records() {
-            loading.add(&self.setup.recipes, *table, row)?;
+            loading.add(&recipes, *table, row)?;
         }
         sealed.retire(retired_keys(&self.setup.arena, loading.keyring(), sealed.records())?);
         let rollback = if accept.rollback { Rollback::Accept } else { Rollback::Refuse };

@@ -97,7 +97,7 @@ impl Book {
 /// What makes two asks the same: method, path and body, to the byte. `body` is absent when there is none.
 pub fn digest(method: &str, path_sha256: &[u8; 32], body_sha256: Option<&[u8; 32]>) -> [u8; 32] {
     let body = body_sha256.map_or(&[][..], |hash| &hash[..]);
-    mac::sha256(&[&mac::enc(&[method.as_bytes(), path_sha256, body])])
+    mac::sha256_of_enc(&[method.as_bytes(), path_sha256, body])
 }
 
 /// The counts as a row of the ledger says them.
@@ -121,7 +121,7 @@ fn read(counted: &Counted) -> Option<Counts> {
 }
 
 fn digest_of_row(row: &Used) -> Option<[u8; 32]> {
-    let hash = |text: &String| <[u8; 32]>::try_from(HEXLOWER.decode(text.as_bytes()).ok()?).ok();
+    let hash = |text: &str| <[u8; 32]>::try_from(HEXLOWER.decode(text.as_bytes()).ok()?).ok();
     let method = row.endpoint.as_ref()?.split(' ').next()?;
     let body = match &row.body_sha256 {
         Some(text) => Some(hash(text)?),

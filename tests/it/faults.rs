@@ -177,6 +177,30 @@ fn a_disk_that_hangs_stops_nothing_in_memory_and_owes_nothing_in_the_end() {
 
 #[test]
 #[ignore = "needs root and strace"]
+fn a_stop_is_heard_while_the_disk_hangs() {
+    let vault = Vault::new();
+    let daemon = vault.serve_unlocked();
+    let (bob, _) = furnished(&daemon);
+    let signed = balance(&daemon, &bob).ok()["audit_seq"].as_u64().expect("a row");
+    let hung = Tampered::syncs(&daemon, "delay_enter=15000000");
+    let (stop, asked) = thread::scope(|scope| {
+        let asking = scope.spawn(|| balance(&daemon, &bob));
+        thread::sleep(Duration::from_millis(500));
+        crate::support::signal(daemon.pid(), "TERM");
+        (Instant::now(), asking.join().expect("asked"))
+    });
+    unavailable(&asked);
+    soon("it has stopped", || vault.log().contains("stopped"));
+    assert!(stop.elapsed() < Duration::from_secs(12), "{:?}", stop.elapsed());
+    // The tracer keeps the thread that the disk had for a while longer.
+    assert_eq!(daemon.ends(), 0);
+    drop(hung);
+    let daemon = vault.serve_unlocked();
+    all_signed_are_in_the_ledger(&daemon, &[signed]);
+}
+
+#[test]
+#[ignore = "needs root and strace"]
 fn a_disk_that_fails_to_sync_signs_nothing_and_heals_without_a_restart() {
     for error in ["EIO", "ENOSPC", "EROFS"] {
         let vault = Vault::new();

@@ -39,7 +39,7 @@ pub fn old_vault(notes: usize) -> Vault {
         care: Care::default(),
         clock: Arc::new(FortyDaysAgo),
         arena: Arena::new().expect("memory"),
-        recipes: BTreeMap::new(),
+        recipes: BTreeMap::new().into(),
     };
     let vault = signvault::vault::Vault::new(setup);
     vault.unlock(&SlotKey { kind: SlotKind::Password, secret: password() }, Accept::default()).expect("unlocked");

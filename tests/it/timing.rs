@@ -15,7 +15,6 @@ use signvault::vault::authenticate::authenticate;
 use signvault::vault::unlock::{Accept, SlotKey};
 use signvault::vault::{self, Setup};
 use signvault::wire::{BotAdd, CredentialAdd, CredentialSecrets};
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,7 +37,7 @@ fn open(files: &Vault) -> vault::Vault {
         care: vault::Care::default(),
         clock: Arc::new(SystemClock),
         arena: Arena::new().unwrap(),
-        recipes: BTreeMap::from([("okx".to_owned(), Arc::new(Recipe::parse(text).unwrap()))]),
+        recipes: [("okx".to_owned(), Arc::new(Recipe::parse(text).unwrap()))].into(),
     });
     let secret = SecretBytes::new(PASSWORD.as_bytes().to_vec());
     vault.unlock(&SlotKey { kind: signvault::crypto::slot::SlotKind::Password, secret }, Accept::default()).unwrap();

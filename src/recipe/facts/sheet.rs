@@ -1,6 +1,7 @@
 //! The members of one object that facts are read from: found in one pass, then read one by one.
 
 use crate::recipe::json::{Kind, Value};
+use crate::types::bytes::is_printable;
 use crate::types::decimal::Decimal;
 use crate::types::facts::Fact;
 use std::borrow::Cow;
@@ -13,7 +14,15 @@ const NAME_DIGITS: usize = 15;
 
 /// The names of the members that facts are read from, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(Vec<Box<str>>);
+pub struct Names(Vec<Name>);
+
+/// A member's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    exact: Box<str>,
+    /// What is left of it for a parser that does not look closely.
+    folded: Box<str>,
+}
 
 /// Which of the [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +33,7 @@ impl Names {
     pub fn add(&mut self, name: &str) -> Option<Key> {
         let is_new = self.has_room() && self.find(name).is_none();
         is_new.then(|| {
-            self.0.push(name.into());
+            self.0.push(Name { exact: name.into(), folded: folded(name).into() });
             Key(self.0.len() - 1)
         })
     }
@@ -36,28 +45,31 @@ impl Names {
 
     /// The name of a key.
     pub fn name(&self, key: Key) -> &str {
-        &self.0[key.0]
+        &self.0[key.0].exact
     }
 
     fn find(&self, name: &str) -> Option<Key> {
-        self.0.iter().position(|known| **known == *name).map(Key)
+        self.0.iter().position(|known| *known.exact == *name).map(Key)
     }
 
     /// The keys whose names some parser would take this one for: parsers are known that do not tell letters apart by
     /// case, not even beyond ASCII, and skip `_` and `-`.
     fn alike(&self, name: &str) -> impl Iterator<Item = Key> {
-        self.0.iter().enumerate().filter(|(_, known)| folded(known).eq(folded(name))).map(|(index, _)| Key(index))
+        let name = folded(name);
+        self.0.iter().enumerate().filter(move |(_, known)| *known.folded == *name).map(|(index, _)| Key(index))
     }
 }
 
-fn folded(name: &str) -> impl Iterator<Item = char> {
-    name.chars().filter(|char| !matches!(char, '_' | '-')).map(|char| match char {
+fn folded(name: &str) -> String {
+    let chars = name.chars().filter(|char| !matches!(char, '_' | '-'));
+    let folded = chars.map(|char| match char {
         // All that Unicode has besides ASCII's own as another case of an ASCII letter.
         'ſ' => 's',
         '\u{212a}' => 'k',
         'İ' | 'ı' => 'i',
         other => other.to_ascii_lowercase(),
-    })
+    });
+    folded.collect()
 }
 
 /// What one object says under each of the names.
@@ -181,10 +193,6 @@ fn is_nothing(value: Value<'_, '_>) -> bool {
         Kind::Array => value.items().next().is_none(),
         _ => false,
     }
-}
-
-fn is_printable(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// The digits of a number, plain or as a text, as they stand.

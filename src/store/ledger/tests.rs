@@ -329,3 +329,80 @@ fn on_a_full_disk_only_what_is_urgent_is_written_and_denials_are_not() {
     assert_eq!(ledger.trouble(), None);
     assert_eq!(ledger.bodies(), ["first", "cancel", "revoke", "an order"]);
 }
+
+/// Commits as fast as it can for a moment, with somebody who looks after the ledger when it says so. Returns the largest
+/// log that was seen, and how often somebody looked.
+fn under_load(ledger: &Ledger, log: &std::path::Path, rows: usize) -> (u64, u32) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let tender = scope.spawn(|| {
+            let mut looked = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                if ledger.is_due() {
+                    ledger.tend_ahead().unwrap();
+                    looked += 1;
+                }
+                thread::sleep(Duration::from_micros(200));
+            }
+            looked
+        });
+        let began = std::time::Instant::now();
+        let (mut longest, body) = (0, "x".repeat(600));
+        for turn in 0.. {
+            let entries = (0..rows).map(|_| entry(&body)).collect();
+            ledger.settle(ledger.enqueue(UnixMs(0), entries, Vec::new())).unwrap();
+            if turn % 64 == 0 {
+                longest = std::fs::metadata(log).unwrap().len().max(longest);
+                if began.elapsed() > Duration::from_secs(2) {
+                    break;
+                }
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        (longest, tender.join().unwrap())
+    })
+}
+
+#[test]
+fn under_full_load_the_log_stays_short_and_every_row_is_there() {
+    for durability in [Durability::Process, Durability::Full] {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(new_writer(dir.path(), durability));
+        let (longest, looked) = under_load(&ledger, &paths(&dir).log(), 100);
+        assert!(longest < 64 << 20, "{durability:?}: {longest}");
+        assert!(looked > 10, "{durability:?}: {looked}");
+        let tail = ledger.standing().tail;
+        assert_eq!(ledger.verify().unwrap().last, tail);
+        ledger.tend().unwrap();
+        assert!(!ledger.is_due());
+        ledger.close().unwrap();
+    }
+}
+
+#[test]
+fn whoever_looks_ahead_does_not_keep_a_commit_from_its_place_nor_wait_for_another_who_does() {
+    let (_dir, ledger) = impatient();
+    let busy = ledger.tending.lock();
+    assert_eq!(seq(ledger.settle(ledger.say("two"))), 2);
+    ledger.tend_ahead().unwrap();
+    assert!(matches!(ledger.tend(), Err(StoreError::Late)));
+    assert!(matches!(ledger.close(), Err(StoreError::Late)));
+    drop(busy);
+    ledger.tend().unwrap();
+    ledger.close().unwrap();
+    assert!(matches!(ledger.tend_ahead(), Err(StoreError::Closed)));
+}
+
+#[test]
+fn an_anchor_that_fails_ahead_of_need_makes_the_ledger_unavailable_until_it_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::new(new_writer(dir.path(), Durability::Process));
+    ledger.settle(ledger.say("two")).unwrap();
+    ledger.refuse_anchor();
+    assert!(matches!(ledger.tend_ahead(), Err(StoreError::File { .. })));
+    assert!(!ledger.standing().is_available && !ledger.is_due());
+    assert_eq!(ledger.settle(ledger.say("refused")).unwrap_err(), Unavailable);
+    ledger.mend_anchor();
+    assert_eq!(seq(ledger.settle(ledger.say("three"))), 3);
+    assert_eq!(ledger.bodies(), ["first", "two", "three"]);
+}

@@ -1,8 +1,11 @@
 //! What belongs to no request: how the ledger is, work once a second, and the end.
 
 use crate::store::StoreError;
-use crate::store::ledger::{Ledger, Standing, cause};
+use crate::store::ledger::{Ledger, cause};
 use crate::store::space::Space;
+use crate::store::writer::Writer;
+use crate::store::writer::anchoring::Marked;
+use crate::types::mutex::MutexGuard;
 use std::sync::atomic::Ordering;
 
 impl Ledger {
@@ -21,7 +24,7 @@ impl Ledger {
 
     /// The number of the piece of work that the disk has now. The same number for long is a disk that hangs.
     pub fn work_under_way(&self) -> Option<u64> {
-        self.work.under_way()
+        self.work.under_way().or_else(|| self.beside.under_way())
     }
 
     /// Notes that somebody has waited in vain.
@@ -43,16 +46,19 @@ impl Ledger {
         &self.space
     }
 
-    /// Work that belongs to no request: writes what is owed, brings the anchor up to date and folds the write-ahead log
-    /// in.
+    /// Work that belongs to no request: writes what is owed, takes in files that were moved, and then what
+    /// [`Ledger::tend_ahead`] does.
     ///
     /// # Errors
     /// The disk's refusal; the next call tries again.
     pub fn tend(&self) -> Result<(), StoreError> {
-        let tended = self.with_writer(|writer| {
-            let waits = self.queue.lock().len() > 0;
-            let is_owing = waits && self.flush(writer);
-            writer.tend()?;
+        let tended = self.tending_in_time().and_then(|_alone| {
+            let is_owing = self.with_writer(|writer| {
+                let waits = self.queue.lock().len() > 0;
+                let is_owing = waits && self.flush(writer);
+                writer.heal().map(|()| is_owing)
+            })?;
+            self.look_ahead()?;
             match is_owing {
                 // The connection may be well again, but the row is not written.
                 true => self.note_late(),
@@ -64,6 +70,59 @@ impl Ledger {
             .inspect_err(|error| tracing::error!(reason = %cause(error), "the ledger could not be brought up to date"))
     }
 
+    /// Whether [`Ledger::tend_ahead`] has something to do that the next commits would otherwise have to, or wait for.
+    /// Never waits.
+    pub fn is_due(&self) -> bool {
+        self.is_due.load(Ordering::Relaxed)
+    }
+
+    /// Writes the anchor before a commit has to, and folds a log that is long into the database. Commits go on meanwhile, but
+    /// for the folding itself. Does nothing when another is at it.
+    ///
+    /// # Errors
+    /// The disk's refusal; what is not done ahead the next commits do.
+    pub fn tend_ahead(&self) -> Result<(), StoreError> {
+        let Some(_alone) = self.tending.try_lock() else { return Ok(()) };
+        self.look_ahead()
+    }
+
+    fn look_ahead(&self) -> Result<(), StoreError> {
+        self.anchor_ahead()?;
+        // It is synced up to the anchor, so this takes no longer than the pages need.
+        self.with_writer(Writer::fold_if_long)
+    }
+
+    fn anchor_ahead(&self) -> Result<(), StoreError> {
+        let ready = match self.with_writer(Writer::mark_ahead)? {
+            None => return Ok(()),
+            Some(Marked::Synced(ready)) => ready,
+            Some(Marked::Unsynced(unsynced)) => {
+                let tried = {
+                    let _working = self.beside.begin();
+                    unsynced.sync()
+                };
+                let Some(ready) = self.with_writer(|writer| writer.after_sync(tried))? else { return Ok(()) };
+                ready
+            }
+        };
+        let written = {
+            let _working = self.beside.begin();
+            ready.write()
+        };
+        written.map(drop).inspect_err(|_| {
+            // Whether the ledger is sound is another now. Who is late learns it with the next commit.
+            let _ = self.with_writer(|_| Ok(()));
+        })
+    }
+
+    fn tending_in_time(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let tending = self.tending.try_lock_for(self.max_wait);
+        tending.ok_or_else(|| {
+            self.note_late();
+            StoreError::Late
+        })
+    }
+
     /// Ends the ledger: what waits is written, a last [`Ledger::tend`], then the database is closed and the keys are
     /// wiped, whoever still holds this. Closing it again does nothing.
     ///
@@ -71,6 +130,8 @@ impl Ledger {
     /// [`StoreError::Late`] when what is owed could not be written: then it stays open, and the next call tries again.
     /// Any other refusal of the disk closes it all the same.
     pub fn close(&self) -> Result<(), StoreError> {
+        // Whoever anchors ahead has the keys and the anchor.
+        let _alone = self.tending_in_time()?;
         let mut held = self.writer_in_time()?;
         let Some(writer) = &mut *held else { return Ok(()) };
         let _working = self.work.begin();
@@ -83,7 +144,7 @@ impl Ledger {
             return Err(StoreError::Late);
         }
         let tended = writer.tend();
-        *self.standing.lock() = Standing::of(writer);
+        self.note(writer);
         let closed = writer.close();
         // With the writer go the keys.
         *held = None;

@@ -36,7 +36,7 @@ impl Writer {
     pub fn migrate(&mut self, from: u32, body: &str, wall: UnixMs) -> Result<(), StoreError> {
         self.keep_older(from)?;
         let mut connection = self.connection.take().ok_or_else(not_open)?;
-        connection::synchronous(&connection, Durability::Full)?;
+        self.sync_as(&connection, Durability::Full)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         connection::migrate(&transaction, from)?;
         // EXPOSE: to the chain.

@@ -29,8 +29,16 @@ impl Writer {
             self.reopen()?;
             tracing::warn!("the database was opened again after a failure");
         }
-        self.check_names()?;
-        self.check_anchor()
+        if self.watch.has_news(&self.paths) || self.is_displaced {
+            self.check_names()?;
+            self.check_anchor()?;
+            self.watch.all_is_well();
+        }
+        self.hear_of_log()?;
+        match self.anchor_is_near() {
+            true => Ok(()),
+            false => self.write_anchor(),
+        }
     }
 
     /// After a failed sync the kernel takes the pages for clean: they are in its cache, perhaps not on the disk, and no
@@ -81,7 +89,10 @@ impl Writer {
         self.index = verify::index_of(&verify::read_records(&connection)?);
         verify::compare(&connection, &self.state, &self.index)?;
         self.files = Identity::of(&self.paths)?.unless_moved_since(before)?;
-        self.connection = Some(connection);
+        (self.connection, self.synced) = (Some(connection), None);
+        (self.log, self.hears_of_log) = (None, false);
+        // What was marked before this connection is not anchored by it.
+        self.anchoring.change(|_, _| ());
         self.replaced.clear();
         self.unsure = None;
         self.generation += 1;
@@ -173,20 +184,19 @@ impl Writer {
         }
     }
 
-    /// Makes sure that the anchor is there and recent enough that more rows may be written before it is. Memory is the
-    /// truth while a vault is unlocked, so an anchor that is gone is made anew.
+    /// Makes sure that the anchor is there. Memory is the truth while a vault is unlocked, so an anchor that is gone is made
+    /// anew.
     fn check_anchor(&mut self) -> Result<(), StoreError> {
         let path = self.paths.anchor();
-        if self.anchor.has_lost_its_name(&path) {
+        if self.anchoring.has_lost_its_name(&path) {
             tracing::warn!("the anchor was removed or replaced; it is made anew");
-            self.anchor_failed = true;
-            file::private_dir(&self.paths.anchor_dir)?;
-            self.anchor = Anchor::create(&path, self.keys.anchor.expose(), &self.vault_id, self.anchored)?;
+            self.anchoring.replace(|mark| {
+                file::private_dir(&self.paths.anchor_dir)?;
+                // EXPOSE: to the anchor's MAC.
+                Anchor::create(&path, self.keys.anchor.expose(), &self.vault_id, mark)
+            })?;
         }
-        match !self.anchor_failed && self.anchor_is_near() {
-            true => Ok(()),
-            false => self.write_anchor(),
-        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::audit::chain::Point;
 use crate::crypto::keys::LedgerKeys;
 use crate::crypto::slot::SlotHeader;
+use crate::store::anchor::Anchor;
 use crate::store::ledger::Change;
 use crate::store::queue::Batch;
 use crate::store::record::{self, RecordRow, Table};
@@ -10,7 +11,7 @@ use crate::store::rekey::{self, Rekey};
 use crate::store::state::{self, Index, State};
 use crate::store::writer::recovery::replaced_by;
 use crate::store::writer::{Writer, apply, not_open};
-use crate::store::{Durability, IntegrityError, StoreError, connection, file, verify};
+use crate::store::{Durability, IntegrityError, StoreError, file, verify};
 use crate::types::id::Id;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::sync::Arc;
@@ -79,11 +80,13 @@ impl Writer {
         let slots = slot_ids(self.sound()?)?;
         let (keys, changes) = rekey.retire(&self.keys, self.tail.link.seq, &slots)?;
         let what = file::failed("the anchor could not be written under the new key");
-        self.anchor.write_spare(keys.anchor.expose(), &self.vault_id, self.anchored).map_err(what)?;
+        // EXPOSE: to the anchor's MAC. Nobody writes it ahead from here to the end: that takes the writer.
+        let spare = |anchor: &mut Anchor, mark| anchor.write_spare(keys.anchor.expose(), &self.vault_id, mark);
+        self.anchoring.change(spare).map_err(what)?;
         // From here on, until the commit is known to hold or not to hold, either key may be the vault's.
         self.unsure = Some(Arc::clone(&keys));
         let mut connection = self.connection.take().ok_or_else(not_open)?;
-        connection::synchronous(&connection, Durability::Full)?;
+        self.sync_as(&connection, Durability::Full)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let first = self.tail.link.seq + 1;
         let (tail, state, index) = self.replace_all(&transaction, &keys, epoch, batch, &changes)?;
@@ -92,7 +95,7 @@ impl Writer {
         self.replaced = Vec::new();
         (self.unsure, self.sealer) = (None, Some(sealer));
         (self.keys, self.tail, self.state, self.index) = (keys, tail, state, index);
-        self.anchor.turn();
+        self.anchoring.change(|anchor, _| anchor.turn());
         self.try_anchor();
         Ok(first)
     }
@@ -146,24 +149,4 @@ fn slot_ids(connection: &Connection) -> Result<Vec<u32>, StoreError> {
     let slots = record::read_slots(connection)?;
     let parsed = slots.iter().map(|(header, ..)| SlotHeader::parse(header).map(|header| header.slot_id));
     parsed.collect::<Result<_, _>>().map_err(|_| IntegrityError::Manifest("a slot").into())
-}
-
-#[cfg(test)]
-use crate::store::anchor::Anchor;
-
-#[cfg(test)]
-impl Writer {
-    /// Exchanges the anchor for one that can't be written.
-    pub(crate) fn refuse_anchor(&mut self) -> Result<(), StoreError> {
-        self.anchor = Anchor::read_only(&self.paths.anchor());
-        Ok(())
-    }
-
-    /// Takes the anchor as it is on the disk.
-    pub(crate) fn mend_anchor(&mut self) -> Result<(), StoreError> {
-        self.refuse_anchor()?;
-        // EXPOSE: to the anchor's MAC.
-        (self.anchor, self.anchored) = Anchor::open(&self.paths.anchor(), self.keys.anchor.expose(), &self.vault_id)?;
-        Ok(())
-    }
 }

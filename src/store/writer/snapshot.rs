@@ -122,7 +122,7 @@ mod tests {
         let mut writer = new_writer(dir.path(), Durability::Full);
         let (still, _) = writer.keep_still().unwrap();
         let write_much = |writer: &mut Writer| {
-            for _ in 0..6 {
+            for _ in 0..18 {
                 writer.commit(&[Batch::of(vec![entry(&"x".repeat(1_000_000))], Vec::new())]).unwrap();
             }
             writer.tend().unwrap();
@@ -131,7 +131,7 @@ mod tests {
         assert!(write_much(&mut writer) < 1_000_000);
         // The disk hung just when it was to be said that the copy is done.
         drop(still);
-        assert!(write_much(&mut writer) > 6_000_000);
+        assert!(write_much(&mut writer) > 18_000_000);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::crypto::keys::{self, VaultKey};
 use crate::crypto::record::SealedRecord;
 use crate::crypto::slot::{Slot, SlotHeader};
 use crate::secret::Arena;
+use crate::store::file;
 use crate::store::first;
 use crate::store::ledger::Entry;
 use crate::store::opening::{Database, Depth};
@@ -12,6 +13,7 @@ use crate::store::record::{RecordRow, Table};
 use crate::types::clock::UnixMs;
 use std::path::Path;
 
+mod ahead;
 mod moved;
 
 pub(crate) const VAULT: Id = Id([9; 16]);
@@ -52,6 +54,12 @@ pub(crate) fn row(id: u8, version: u64) -> RecordRow {
     RecordRow { id: Id([id; 16]), version, epoch: 1, sealed }
 }
 
+impl Writer {
+    fn anchored(&self) -> Mark {
+        self.anchoring.known().mark
+    }
+}
+
 fn put(id: u8, version: u64) -> Change {
     Change::Put(Table::Bot, row(id, version))
 }
@@ -69,11 +77,12 @@ fn versions(writer: &Writer) -> Vec<(u8, u64)> {
 /// one where it did not take it.
 fn commit_unheard(writer: &mut Writer, batch: Batch) {
     let anchor = std::fs::read(writer.paths.anchor()).unwrap();
-    let before = (writer.state.clone(), writer.tail, writer.anchored);
+    let before = (writer.state.clone(), writer.tail, writer.anchored());
     let replaced = replaced_by(writer.sound().unwrap(), &batch.changes.iter().collect::<Vec<_>>()).unwrap();
     writer.commit(&[batch]).unwrap();
     std::fs::write(writer.paths.anchor(), anchor).unwrap();
-    (writer.state, writer.tail, writer.anchored) = before;
+    (writer.state, writer.tail) = (before.0, before.1);
+    writer.anchoring.pretend(None, before.2);
     (writer.connection, writer.replaced) = (None, replaced);
 }
 
@@ -170,11 +179,11 @@ fn the_anchor_follows_every_change_and_every_256th_row() {
         for _ in 0..255 {
             writer.commit(&[Batch::of(vec![entry("row")], Vec::new())]).unwrap();
         }
-        assert_eq!(writer.anchored.audit.seq, 1);
+        assert_eq!(writer.anchored().audit.seq, 1);
         writer.commit(&[Batch::of(vec![entry("row")], Vec::new())]).unwrap();
-        assert_eq!(writer.anchored.audit, writer.tail());
+        assert_eq!(writer.anchored().audit, writer.tail());
         writer.commit(&[Batch::of(vec![entry("row")], vec![put(1, 1)])]).unwrap();
-        assert_eq!((writer.anchored.audit, writer.anchored.state_version), (writer.tail(), 2));
+        assert_eq!((writer.anchored().audit, writer.anchored().state_version), (writer.tail(), 2));
     }
 }
 
@@ -182,12 +191,11 @@ fn the_anchor_follows_every_change_and_every_256th_row() {
 fn nothing_more_is_written_while_a_change_is_not_in_the_anchor() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = new_writer(dir.path(), Durability::Full);
-    let path = writer.paths.anchor();
-    let sound = std::mem::replace(&mut writer.anchor, Anchor::read_only(&path));
+    writer.refuse_anchor().unwrap();
     writer.commit(&[Batch::of(vec![entry("change")], vec![put(1, 1)])]).unwrap();
     let refused = writer.commit(&[Batch::of(vec![entry("refused")], Vec::new())]).unwrap_err();
     assert!(matches!(refused, StoreError::File { .. }), "{refused:?}");
-    writer.anchor = sound;
+    writer.mend_anchor().unwrap();
     assert_eq!(writer.commit(&[Batch::of(vec![entry("three")], Vec::new())]).unwrap(), 3);
     assert_eq!(bodies(&mut writer), ["first", "change", "three"]);
 }

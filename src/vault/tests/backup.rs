@@ -248,7 +248,7 @@ fn a_backup_is_verified_without_leaving_anything() {
     let report = verify(&backup, &key_file(&OTHER_KEY), &temporary).unwrap();
     assert_eq!((report.credentials, report.bots, report.policies, report.slots, report.epoch), (2, 2, 2, 1, 2));
     let made = Used::parse(&rows.last().unwrap().body).unwrap();
-    assert_eq!((made.event.as_str(), report.first_row, report.last_row), ("backup", 1, rows.last().unwrap().seq));
+    assert_eq!((&*made.event, report.first_row, report.last_row), ("backup", 1, rows.last().unwrap().seq));
     assert_eq!(files(), before);
 
     assert!(matches!(verify(&backup, &key_file(&KEY), &temporary), Err(RestoreError::Failed)));

@@ -500,6 +500,7 @@ fn the_digest_of_an_ask_is_what_the_row_says() {
     // What count_an_order writes must be read as the vault's own rows are.
     let bed = Bed::empty();
     bed.count_an_order(Id([1; 16]), Id([2; 16]));
-    let used = crate::audit::event::Used::parse(&bed.last_row()).unwrap();
+    let row = bed.last_row();
+    let used = crate::audit::event::Used::parse(&row).unwrap();
     assert!(usage::Book::default().count_row(&used));
 }

@@ -126,10 +126,14 @@ fn t11_a_database_cut_anywhere_is_refused() {
     let pages = (0..whole.len()).step_by(PAGE_BYTES);
     let beside = pages.clone().flat_map(|page| [page + 1, page + 100, page + 512, page + PAGE_BYTES - 1]);
     for length in pages.chain(beside).filter(|length| *length < whole.len()) {
+        let in_last_page = length > whole.len() - PAGE_BYTES;
+        if in_last_page && whole[length..].iter().all(|byte| *byte == 0) {
+            continue;
+        }
         std::fs::write(rounds.database(), &whole[..length]).unwrap();
         let expected: &[&str] = match length {
-            // SQLite fills the last page up with zeros: then what stood there is another.
-            _ if length > whole.len() - PAGE_BYTES => &["vault.storage_corrupt", "vault.manifest_mismatch"],
+            // SQLite fills the last page up with zeros: then what stood there is another, unless it was zeros.
+            _ if in_last_page => &["vault.storage_corrupt", "vault.manifest_mismatch"],
             _ => &["vault.storage_corrupt"],
         };
         rounds.refuses(&format!("cut at {length} of {}", whole.len()), expected);
