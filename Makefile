@@ -1,9 +1,9 @@
 # `make check` is what CI runs, in the same order. Every target is a command that anyone may run by itself.
 PYTHON ?= python3
 VENV := target/venv
-.PHONY: check format lint test races faults-short faults python differential disk random timing residue docs licences demo scale mutants fuzz-database upgrade stored-vault
+.PHONY: bench bench-short check format lint test races faults-short faults python differential disk random timing residue instructions bench-short docs licences demo scale scale-full steps mutants fuzz-database upgrade stored-vault
 
-check: format lint test races faults-short python differential disk random timing residue docs licences demo
+check: format lint test races faults-short python differential disk random timing residue instructions bench-short docs licences demo
 
 format:
 	cargo fmt --check
@@ -60,8 +60,46 @@ timing:
 residue:
 	cargo test --locked --release --lib whole_process
 
+# Does a signature take more instructions than it may? Counted by valgrind, so the same on a busy machine. Five seconds
+# after the build.
+instructions:
+	cargo bench --locked --bench instructions
+
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+# The daemon beside its peers: one table, on the terminal and in target/bench/table.md and table.json, and whether the
+# promises about speed are kept. A quarter of an hour on a machine that does nothing else. What to install: .ci/run.
+# `cargo bench --bench compare -- help` has parts of it.
+bench: target/bench/signvault target/bench/signvault-variants target/bench/npm/ready $(VENV)/peers
+	cargo bench --locked --bench compare -- all
+
+# What CI runs of it: is a signature twice as slow as it was, beside a bare server in the same minute?
+bench-short: target/bench/signvault
+	cargo bench --locked --bench compare -- short
+
+# Copies, because building the benchmark puts another build of the program in its place.
+.PHONY: target/bench/signvault target/bench/signvault-variants
+target/bench/signvault:
+	mkdir -p target/bench
+	cargo build --locked --release --bin signvault
+	cp --remove-destination target/release/signvault $@
+
+target/bench/signvault-variants:
+	mkdir -p target/bench
+	cargo build --locked --release --bin signvault --features bench-variants
+	cp --remove-destination target/release/signvault $@
+
+PEERS := benches/compare/peers
+target/bench/npm/ready: $(PEERS)/package.json $(PEERS)/package-lock.json
+	mkdir -p target/bench/npm
+	cp $^ target/bench/npm
+	cd target/bench/npm && npm ci --no-audit --no-fund --silent
+	touch $@
+
+$(VENV)/peers: $(PEERS)/requirements.txt $(VENV)/ready
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 # Licences, bans and sources of every dependency. Advisories need the network: `cargo deny check advisories`.
 licences:
@@ -76,10 +114,19 @@ demo:
 fuzz-database:
 	cargo test --locked --lib -- --ignored --nocapture vault::tests::tampering::fuzz
 
-# How long do an unlock and a signature take with 10 to 100 000 records and a million ledger rows? Minutes, and a GiB of
-# temporary space; a measurement, so not part of `check`.
+# Signatures, unlocks and memory against credentials, bots, ledger rows and idle connections, and how soon a daemon answers:
+# tables in target/scale. Minutes, and a GiB of temporary space; a measurement, so not part of `check`.
 scale:
 	cargo bench --locked --bench scale
+
+# The same with 100 000 credentials, 100 000 bots and ten million rows: much longer, and 12 GiB of temporary space.
+scale-full:
+	cargo bench --locked --bench scale -- --full
+
+# How long does each step of a signature take? A minute; fails when judging, opening and signing take more than five
+# microseconds together. A measurement of time, so by itself, and not part of `check`.
+steps:
+	cargo bench --locked --bench steps
 
 # Would a test notice? Changes the judge and the reader of asks in 1300 ways and expects a failing test each time; what
 # is left out, and why: .cargo/mutants.toml. An hour on two cores, so not part of `check`. Installs nothing: it needs
