@@ -1,7 +1,7 @@
 # `make check` is what CI runs, in the same order. Every target is a command that anyone may run by itself.
 PYTHON ?= python3
 VENV := target/venv
-.PHONY: bench bench-short check format lint test races faults-short faults python differential disk random timing residue instructions bench-short docs licences demo scale scale-full steps mutants fuzz-database upgrade stored-vault
+.PHONY: bench bench-short check format lint test races faults-short faults python differential disk random timing residue instructions docs licences demo scale scale-full steps mutants fuzz-database upgrade stored-vault
 
 check: format lint test races faults-short python differential disk random timing residue instructions bench-short docs licences demo
 

@@ -16,7 +16,7 @@ use axum::http::header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Method, Request};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
@@ -159,22 +159,10 @@ impl Interface {
     /// Routes a whole request. A panic ends it with `internal` and nothing of the panic in it.
     async fn route(&self, request: Request<Incoming>, peer: Peer) -> Response {
         let (parts, body) = request.into_parts();
-        let Some(body) = whole(body).await else { return closing(Problem::internal().into_response()) };
-        let answer = caught(self.routes.answer(Request::from_parts(parts, body), peer)).await;
+        let Ok(body) = body.collect().await else { return closing(Problem::internal().into_response()) };
+        let answer = caught(self.routes.answer(Request::from_parts(parts, body.to_bytes()), peer)).await;
         answer.unwrap_or_else(|| closing(Problem::internal().into_response()))
     }
-}
-
-/// All of a body. A usual one comes in one piece, which is taken as it is.
-async fn whole(mut body: Incoming) -> Option<Bytes> {
-    let Some(first) = body.frame().await else { return Some(Bytes::new()) };
-    // No frame is of trailers: they come behind chunks, which the gate refuses.
-    let first = first.ok()?.into_data().ok()?;
-    if body.is_end_stream() {
-        return Some(first);
-    }
-    let rest = body.collect().await.ok()?.to_bytes();
-    Some([first, rest].concat().into())
 }
 
 /// What every answer says: keep no copy, and take the type as it is.

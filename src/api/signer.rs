@@ -56,7 +56,6 @@ struct Reply {
 pub struct Signer {
     waiting: Arc<Mutex<Waiting>>,
     awake: Arc<Mutex<Awake>>,
-    is_over: watch::Sender<bool>,
     /// Told after a turn when the ledger is to be looked after before the next ones have to do it themselves.
     due: Arc<Notify>,
     wait: Duration,
@@ -73,7 +72,7 @@ struct Waiting {
     /// Wakes whoever takes turns.
     taker: Option<Waker>,
     /// Whether there will be no more turns.
-    is_over: bool,
+    is_over: watch::Sender<bool>,
 }
 
 /// Whether the process has been running all the time. It may have been stopped, or the machine suspended; what came in
@@ -107,8 +106,7 @@ impl Signer {
     pub fn new(vault: Arc<Vault>, wait: Duration) -> (Signer, Turns) {
         let awake = Awake { seen_ms: boot_ms(), stale_until_ms: 0 };
         let awake = Arc::new(Mutex::new(awake));
-        let (is_over, due) = (watch::Sender::new(false), Arc::default());
-        let signer = Signer { waiting: Arc::default(), awake, is_over, due, wait };
+        let signer = Signer { waiting: Arc::default(), awake, due: Arc::default(), wait };
         (signer.clone(), Turns { signer, vault, outcomes: Vec::new() })
     }
 
@@ -141,7 +139,7 @@ impl Signer {
         let (to, outcomes) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
-            if waiting.is_over {
+            if *waiting.is_over.borrow() {
                 return Err(Gone);
             }
             if waiting.jobs.len() >= MOST_WAITING {
@@ -159,14 +157,12 @@ impl Signer {
     /// Says that there are no more turns. Whoever waits, or asks later, is told that they are [`Gone`].
     pub fn end(&self) {
         let mut waiting = self.waiting.lock();
-        waiting.is_over = true;
+        waiting.is_over.send_replace(true);
         waiting.jobs.clear();
         waiting.in_turn.clear();
         if let Some(taker) = waiting.taker.take() {
             taker.wake();
         }
-        drop(waiting);
-        self.is_over.send_replace(true);
     }
 
     /// Waits until there is something to do for [`Vault::tend_ahead`], perhaps done by now.
@@ -176,8 +172,9 @@ impl Signer {
 
     /// Waits until there are no more turns.
     pub async fn gone(&self) {
+        let mut is_over = self.waiting.lock().is_over.subscribe();
         // The sender is this signer's own, so it is there.
-        let _ = self.is_over.subscribe().wait_for(|is_over| *is_over).await;
+        let _ = is_over.wait_for(|is_over| *is_over).await;
     }
 }
 
@@ -250,7 +247,7 @@ impl Reply {
 impl Waiting {
     /// Takes as many as belong into one turn. Who gave up waiting is not signed for.
     fn poll_take(&mut self, cx: &Context<'_>) -> Poll<Option<Turn>> {
-        if self.is_over {
+        if *self.is_over.borrow() {
             return Poll::Ready(None);
         }
         self.jobs.retain(|job| job.reply.is_awaited());
@@ -298,8 +295,7 @@ mod tests {
 
     fn signer(wait: Duration) -> Signer {
         let awake = Arc::new(Mutex::new(Awake { seen_ms: boot_ms(), stale_until_ms: 0 }));
-        let (is_over, due) = (watch::Sender::new(false), Arc::default());
-        Signer { waiting: Arc::default(), awake, is_over, due, wait }
+        Signer { waiting: Arc::default(), awake, due: Arc::default(), wait }
     }
 
     fn asks(count: usize) -> Vec<Asked> {

@@ -11,10 +11,11 @@
 //! connections are accepted, read and answered as always.
 
 use crate::api::signer::{LOOK, Signer, Turns};
+use crate::store::work::Work;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -24,8 +25,8 @@ use tokio::sync::Notify;
 /// What both threads know.
 #[derive(Default)]
 struct Relay {
-    /// Counts beginnings and ends of turns: odd while one is under way.
-    turns: AtomicU64,
+    /// The turns.
+    work: Work,
     /// Whether the main thread drives the loop, or is about to.
     is_relieved: AtomicBool,
     /// Told when the main thread is to leave the loop.
@@ -78,7 +79,7 @@ impl<T: Send + 'static> Relayed<T> {
                 Err(RecvTimeoutError::Timeout) => self.signer.look(),
             }
             // A turn that lasts from one look to the next takes long.
-            let now = self.relay.under_way();
+            let now = self.relay.work.under_way();
             let is_long = now.is_some() && now == before;
             if is_long || self.signing.is_finished() {
                 self.relieve(now);
@@ -91,7 +92,7 @@ impl<T: Send + 'static> Relayed<T> {
     fn relieve(&self, turn: Option<u64>) {
         self.relay.is_relieved.store(true, Ordering::SeqCst);
         // It may have come back just now: then nobody would say so again.
-        if self.relay.under_way() == turn {
+        if self.relay.work.under_way() == turn {
             self.runtime.block_on(self.until_told_to_leave());
         }
         self.relay.is_relieved.store(false, Ordering::SeqCst);
@@ -125,17 +126,12 @@ impl<T: Send + 'static> Relayed<T> {
 impl Relay {
     fn take_turns(&self, runtime: &Runtime, mut turns: Turns) {
         while let Some(turn) = runtime.block_on(turns.next()) {
-            self.turns.fetch_add(1, Ordering::SeqCst);
+            let working = self.work.begin();
             turns.sign(turn);
-            self.turns.fetch_add(1, Ordering::SeqCst);
+            drop(working);
             if self.is_relieved.load(Ordering::SeqCst) {
                 self.leave.notify_one();
             }
         }
-    }
-
-    fn under_way(&self) -> Option<u64> {
-        let number = self.turns.load(Ordering::SeqCst);
-        (number % 2 == 1).then_some(number)
     }
 }

@@ -1,8 +1,9 @@
-//! Whether the disk works or hangs, for those who must not wait to find out.
+//! Whether work goes on or hangs, for those who must not wait to find out.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts pieces of disk work: odd while one is under way.
+/// Counts beginnings and ends of pieces of work: odd while one is under way. In one order with all that its users say to
+/// each other, so that one of two who look for each other is seen.
 #[derive(Debug, Default)]
 pub(crate) struct Work(AtomicU64);
 
@@ -17,19 +18,19 @@ impl Work {
 
     /// Begins a piece. Only one is under way at a time: whoever begins it holds the lock of such work.
     pub(crate) fn begin(&self) -> Working<'_> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::SeqCst);
         Working(self)
     }
 
     /// The number of the piece that is under way.
     pub(crate) fn under_way(&self) -> Option<u64> {
-        let number = self.0.load(Ordering::Relaxed);
+        let number = self.0.load(Ordering::SeqCst);
         (number % 2 == 1).then_some(number)
     }
 }
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
-        self.0.0.fetch_add(1, Ordering::Relaxed);
+        self.0.0.fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A write-ahead log that has so much in it is folded in. SQLite begins it anew then, in the same file. Commits wait for
-/// that, a millisecond for each MiB or so, and it comes to the same in all: so a little at a time.
+/// that, a millisecond for each MiB or so: seldom enough that not one in a thousand does even where each row is a commit.
 const LONG_LOG_BYTES: u64 = 16 * 1024 * 1024;
 /// A file of it that is larger than this all the same, after a backup perhaps, is cut.
 const LARGEST_LOG_BYTES: u64 = 32 * 1024 * 1024;
