@@ -19,7 +19,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap, mmap_anonymous, munmap};
 use serde::{Deserialize, Deserializer, Serializer};
@@ -90,6 +90,8 @@ pub struct Arena {
     base: NonNull<u8>,
     /// What the kernel granted when the mapping was made.
     protection: Protection,
+    /// Done once the pages are there.
+    taken: Once,
     /// Numbers of the cells that nobody holds. A number is either here or in exactly one [`Kept`].
     free: Mutex<Vec<usize>>,
 }
@@ -116,10 +118,8 @@ impl Arena {
     }
 
     fn over(base: NonNull<u8>, protection: Protection) -> Arc<Arena> {
-        // Also takes the pages now: a page fault later would be the wrong moment to learn that memory is short.
-        wipe(base.as_ptr(), ARENA_BYTES);
         let free = Mutex::new((0..ARENA_BYTES / CELL_BYTES).rev().collect());
-        Arc::new(Arena { base, protection, free })
+        Arc::new(Arena { base, protection, taken: Once::new(), free })
     }
 
     /// How well the kernel protects this arena.
@@ -129,8 +129,10 @@ impl Arena {
 
     /// Moves a key into a free cell and wipes the source, also when there is no free cell.
     pub fn keep(self: &Arc<Self>, bytes: &mut [u8; CELL_BYTES]) -> Result<Kept, ArenaError> {
-        let taken = self.free_cells().pop();
-        let kept = taken.map(|cell| {
+        // All pages with the first key: a page fault later would be the wrong moment to learn that memory is short.
+        self.taken.call_once(|| wipe(self.base.as_ptr(), ARENA_BYTES));
+        let cell = self.free_cells().pop();
+        let kept = cell.map(|cell| {
             // SAFETY: the cell lies inside the mapping, was free, and is ours since it left the list of free cells.
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.cell(cell), CELL_BYTES) };
             Kept { arena: Arc::clone(self), cell }

@@ -9,6 +9,7 @@ use crate::api::limits::Limits;
 use crate::api::peer::Peer;
 use crate::api::tally::RefusalCounts;
 use crate::api::{SIGN, sign};
+use crate::types::mutex::Mutex;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::DefaultBodyLimit;
@@ -32,26 +33,37 @@ use tokio::sync::watch;
 
 /// What an interface serves.
 pub struct Routes {
-    /// Every route, with fallbacks.
-    all: TowerToHyperService<Router>,
+    /// Puts the routes together: to make all of them takes a good part of a start, so it is done when one is needed.
+    make: Box<dyn Fn() -> Router + Send + Sync>,
+    /// Every route, with fallbacks, once that was.
+    made: Mutex<Option<TowerToHyperService<Router>>>,
     /// For an interface that signs: what [`sign::sign`] is given.
     signing: Option<App>,
 }
 
 impl From<Router> for Routes {
-    /// Paths and methods without a route get their problems here, and bodies their one bound.
     fn from(router: Router) -> Routes {
-        // The gate bounds bodies before axum would.
-        let router = with_fallbacks(router).layer(DefaultBodyLimit::disable());
-        Routes { all: TowerToHyperService::new(router), signing: None }
+        Routes::later(move || router.clone())
     }
 }
 
 impl Routes {
+    /// What `make` gives, once somebody asks.
+    pub fn later(make: impl Fn() -> Router + Send + Sync + 'static) -> Routes {
+        Routes { make: Box::new(make), made: Mutex::new(None), signing: None }
+    }
+
     /// The routes of an interface that signs. What bots ask all the time is answered without the router, which takes longer
     /// than the handler; it knows the route for everyone else: other methods, and programs that ask what there is.
-    pub fn signing(router: Router, app: App) -> Routes {
-        Routes { signing: Some(app), ..Routes::from(router) }
+    pub fn signing(make: impl Fn() -> Router + Send + Sync + 'static, app: App) -> Routes {
+        Routes { signing: Some(app), ..Routes::later(make) }
+    }
+
+    /// Paths and methods without a route get their problems here, and bodies their one bound.
+    fn all(&self) -> TowerToHyperService<Router> {
+        // The gate bounds bodies before axum would.
+        let make = || TowerToHyperService::new(with_fallbacks((self.make)()).layer(DefaultBodyLimit::disable()));
+        self.made.lock().get_or_insert_with(make).clone()
     }
 
     /// Answers a whole request.
@@ -65,7 +77,7 @@ impl Routes {
         }
         let mut request = request.map(Body::from);
         request.extensions_mut().insert(peer);
-        let Ok(answer) = self.all.call(request).await;
+        let Ok(answer) = self.all().call(request).await;
         answer
     }
 }

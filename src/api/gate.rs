@@ -37,6 +37,9 @@ const HEAD_PLACEHOLDER: &[u8] = b"HEAD / HTTP/1.1\r\nhost: localhost\r\nconnecti
 /// hand: what is longer takes it much longer.
 const CHUNK: usize = 1000;
 
+/// What is no longer than this is sent in one piece.
+const ONE_PIECE: usize = 4096;
+
 /// What a gate tells the service behind it.
 #[derive(Debug, Default)]
 pub struct Verdict {
@@ -291,6 +294,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        if length <= ONE_PIECE {
+            // The copy costs less than what the kernel takes longer for several pieces.
+            let mut whole = Vec::with_capacity(length);
+            slices.iter().for_each(|slice| whole.extend_from_slice(slice));
+            return self.poll_write(cx, &whole);
+        }
         self.look_for_haste(cx);
         let outcome = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.within_deadline(cx, outcome)

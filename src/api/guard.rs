@@ -268,11 +268,9 @@ impl<'a> Fields<'a> {
 
     /// Reads `name:value`. A folded line starts with white space, which no name has.
     fn add(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
-        let colon = line.iter().position(|byte| *byte == b':').ok_or(Refusal::Malformed)?;
-        let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-        if name.is_empty() || !name.iter().all(|byte| TOKEN.has(*byte)) {
-            return Err(Refusal::Malformed);
-        }
+        let end = line.iter().position(|byte| !TOKEN.has(*byte)).filter(|end| *end > 0).ok_or(Refusal::Malformed)?;
+        let (name, value) = line.split_at(end);
+        let value = trim(value.strip_prefix(b":").ok_or(Refusal::Malformed)?);
         let named = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         // A token with foreign bytes is a failed token like any other, so it must get as far as those.
         let foreign = named("authorization");

@@ -2,16 +2,17 @@
 
 use crate::api::app::App;
 use crate::api::auth::LetIn;
-use crate::api::body::parse_ask;
+use crate::api::body::{parse_ask, parse_sign};
 use crate::api::error::Problem;
-use crate::api::json::Written;
+use crate::api::json::{push_text, written};
 use crate::recipe::sign::{Signed as Content, SignedRequest};
 use crate::types::ask::{Ask, Method, Request, Wanted};
 use crate::vault::sign::{Asked, Refusal, Signed};
-use crate::wire::{BatchAnswer, BatchRequest, Headers, SignAnswer, SignRequest};
+use crate::wire::{BatchAnswer, BatchRequest, SignAnswer, SignRequest};
 use axum::body::Bytes;
 use axum::extract::State;
-use serde::Serialize;
+use axum::response::{IntoResponse, Response};
+use std::io::{self, Write};
 
 /// Asks in one batch at most.
 const MOST_IN_A_BATCH: usize = 20;
@@ -25,7 +26,7 @@ const MOST_IN_A_BATCH: usize = 20;
     responses((status = 200, body = SignAnswer), (status = "default", body = Problem)),
     security(("token" = []))
 )]
-pub async fn sign(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Written<SignAnswer>, Problem> {
+pub async fn sign(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Answer, Problem> {
     sign_one(&app, &bot, &body).await
 }
 
@@ -33,10 +34,10 @@ pub async fn sign(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Wri
 ///
 /// # Errors
 /// The problem that it is refused with.
-pub async fn sign_one(app: &App, bot: &LetIn, body: &[u8]) -> Result<Written<SignAnswer>, Problem> {
-    let asked = asked(*bot, parse_ask(body)?)?;
+pub async fn sign_one(app: &App, bot: &LetIn, body: &[u8]) -> Result<Answer, Problem> {
+    let asked = asked(*bot, parse_sign(body)?)?;
     let outcome = app.signer.sign(vec![asked]).await.map_err(|_| Problem::internal())?.pop();
-    answer(app, bot, outcome.ok_or_else(Problem::internal)?).map(Written)
+    answer(app, bot, outcome.ok_or_else(Problem::internal)?)
 }
 
 /// Signs up to twenty requests, each judged by itself, in one durable commit.
@@ -48,7 +49,7 @@ pub async fn sign_one(app: &App, bot: &LetIn, body: &[u8]) -> Result<Written<Sig
     responses((status = 200, body = BatchAnswer), (status = "default", body = Problem)),
     security(("token" = []))
 )]
-pub async fn sign_batch(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Written<Results>, Problem> {
+pub async fn sign_batch(State(app): State<App>, bot: LetIn, body: Bytes) -> Result<Results, Problem> {
     let batch: BatchRequest = parse_ask(&body)?;
     if !(1..=MOST_IN_A_BATCH).contains(&batch.requests.len()) {
         return Err(Problem::ask_malformed("a batch has 1 to 20 requests"));
@@ -62,7 +63,7 @@ pub async fn sign_batch(State(app): State<App>, bot: LetIn, body: Bytes) -> Resu
         true => signed.next().map_or_else(|| Err(Problem::internal()), |outcome| answer(&app, &bot, outcome)),
         false => Err(malformed.next().unwrap_or_else(Problem::internal)),
     });
-    Ok(Written(Results { results: results.map(One::from).collect() }))
+    Ok(Results(results.collect()))
 }
 
 fn asked(bot: LetIn, request: SignRequest) -> Result<Asked, Problem> {
@@ -73,31 +74,76 @@ fn asked(bot: LetIn, request: SignRequest) -> Result<Asked, Problem> {
     Ok(Asked { caller: bot.caller, uid: bot.uid, ask: Ask { credential: request.credential, wanted } })
 }
 
-fn answer(app: &App, bot: &LetIn, outcome: Result<Signed, Refusal>) -> Result<SignAnswer, Problem> {
+fn answer(app: &App, bot: &LetIn, outcome: Result<Signed, Refusal>) -> Result<Answer, Problem> {
     let Signed { content, audit_seq } = outcome.map_err(|refusal| app.refused(bot, refusal))?;
-    let Content::Request(SignedRequest { url, method, headers, body, expires_at }) = content else {
-        return Err(Problem::internal());
-    };
-    let expires_at = expires_at.to_string();
-    Ok(SignAnswer { url, method: method.as_str().to_owned(), headers: Headers(headers), body, audit_seq, expires_at })
+    match content {
+        Content::Request(request) => Ok(Answer { request, audit_seq }),
+        Content::Session(_) => Err(Problem::internal()),
+    }
 }
 
-/// A [`BatchAnswer`], written as it is.
-#[derive(Serialize)]
-pub struct Results {
-    results: Vec<One>,
+/// What goes out as a [`SignAnswer`].
+pub struct Answer {
+    /// What to send.
+    pub request: SignedRequest,
+    /// The ledger row that its signature stands in.
+    pub audit_seq: u64,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum One {
-    Signed(SignAnswer),
-    Refused(Problem),
+impl Answer {
+    fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        let SignedRequest { url, method, headers, body, expires_at } = &self.request;
+        out.extend_from_slice(br#"{"url":"#);
+        push_text(out, url)?;
+        out.extend_from_slice(br#","method":"#);
+        push_text(out, method.as_str())?;
+        out.extend_from_slice(br#","headers":{"#);
+        for (number, (name, value)) in headers.iter().enumerate() {
+            if number > 0 {
+                out.push(b',');
+            }
+            push_text(out, name)?;
+            out.push(b':');
+            push_text(out, value)?;
+        }
+        out.push(b'}');
+        if let Some(body) = body {
+            out.extend_from_slice(br#","body":"#);
+            push_text(out, body)?;
+        }
+        write!(out, r#","audit_seq":{},"expires_at":"{expires_at}"}}"#, self.audit_seq)
+    }
 }
 
-impl From<Result<SignAnswer, Problem>> for One {
-    fn from(result: Result<SignAnswer, Problem>) -> One {
-        result.map_or_else(One::Refused, One::Signed)
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        written(|out| self.write(out))
+    }
+}
+
+/// What goes out as a [`BatchAnswer`].
+pub struct Results(Vec<Result<Answer, Problem>>);
+
+impl Results {
+    fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        out.extend_from_slice(br#"{"results":["#);
+        for (number, result) in self.0.iter().enumerate() {
+            if number > 0 {
+                out.push(b',');
+            }
+            match result {
+                Ok(answer) => answer.write(out)?,
+                Err(problem) => serde_json::to_writer(&mut *out, problem)?,
+            }
+        }
+        out.extend_from_slice(b"]}");
+        Ok(())
+    }
+}
+
+impl IntoResponse for Results {
+    fn into_response(self) -> Response {
+        written(|out| self.write(out))
     }
 }
 
@@ -124,5 +170,54 @@ impl From<Refusal> for Problem {
             Refusal::Unavailable => Problem::audit_unavailable(),
             Refusal::Broken => Problem::internal(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::clock::UnixMs;
+    use crate::wire::Headers;
+
+    fn answer(headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).to_owned())).collect();
+        let (url, body) = ("https://www.okx.com/a?b=\"c\"".to_owned(), body.map(str::to_owned));
+        let expires_at = UnixMs(1_709_251_199_999);
+        Answer { request: SignedRequest { url, method: Method::Post, headers, body, expires_at }, audit_seq: 7 }
+    }
+
+    fn bytes(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn an_answer_is_written_as_the_wire_has_it() {
+        let several = [("OK-ACCESS-SIGN", "a+/="), ("X", "\"\\\n")];
+        for (headers, body) in [(&several[..], Some("{\"px\":\"1\"}")), (&several[..1], Some("")), (&[], None)] {
+            let answer = answer(headers, body);
+            let written = bytes(|out| answer.write(out));
+            let SignedRequest { url, method, headers, body, expires_at } = answer.request;
+            let on_the_wire = SignAnswer {
+                url,
+                method: method.as_str().to_owned(),
+                headers: Headers(headers),
+                body,
+                audit_seq: answer.audit_seq,
+                expires_at: expires_at.to_string(),
+            };
+            assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&on_the_wire).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_batch_is_answered_in_its_order() {
+        let results = Results(vec![Ok(answer(&[], None)), Err(Problem::locked()), Ok(answer(&[], None))]);
+        let written: serde_json::Value = serde_json::from_slice(&bytes(|out| results.write(out))).unwrap();
+        let members = ["audit_seq", "code", "audit_seq"].map(String::from);
+        let results = written["results"].as_array().unwrap();
+        assert!(results.iter().zip(&members).all(|(result, member)| result.get(member).is_some()), "{written}");
+        assert_eq!(results.len(), members.len());
     }
 }

@@ -8,7 +8,7 @@
 //! the first row. A signature over one digest covers every row up to it, so that who has only an export and a public key
 //! can check it, and rows that were taken out on purpose stay covered by the digest that was signed.
 
-use crate::crypto::mac;
+use crate::crypto::mac::{self, Keyed};
 use crate::types::id::Id;
 
 /// A point on the chain: after row `seq` the head is `head`.
@@ -26,6 +26,10 @@ impl Link {
 
     /// The point after one more row with this text.
     pub fn next(self, audit_key: &[u8; 32], vault_id: &Id, body: &str) -> Link {
+        self.after(&Keyed::new(audit_key), vault_id, body)
+    }
+
+    fn after(self, audit_key: &Keyed, vault_id: &Id, body: &str) -> Link {
         let seq = self.seq + 1;
         Link { seq, head: mac::chain_link(audit_key, vault_id, seq, &self.head, body.as_bytes()) }
     }
@@ -54,6 +58,21 @@ impl Point {
     /// The point after one more row with this text.
     pub fn next(self, audit_key: &[u8; 32], vault_id: &Id, body: &str) -> Point {
         self.past(self.link.next(audit_key, vault_id, body), body)
+    }
+
+    /// The points after each of several rows more.
+    pub fn next_ones<'a>(
+        self,
+        audit_key: &[u8; 32],
+        vault_id: &Id,
+        bodies: impl Iterator<Item = &'a str>,
+    ) -> Vec<Point> {
+        let (audit_key, mut at) = (Keyed::new(audit_key), self);
+        let points = bodies.map(|body| {
+            at = at.past(at.link.after(&audit_key, vault_id, body), body);
+            at
+        });
+        points.collect()
     }
 
     /// The point after a stored row, or `None` when the row does not follow, as [`Link::follow`].
@@ -95,6 +114,7 @@ mod tests {
         let two = one.next(&KEY, &VAULT, "two");
         assert_eq!(one.follow(&KEY, &VAULT, 2, &two.link.head, "two"), Some(two));
         assert_eq!(digest(&digest(&[0; 32], 1, &one.link.head, "one"), 2, &two.link.head, "two"), two.digest);
+        assert_eq!(Point::START.next_ones(&KEY, &VAULT, ["one", "two"].into_iter()), [one, two]);
         assert_ne!(digest(&digest(&[0; 32], 1, &one.link.head, "onE"), 2, &two.link.head, "two"), two.digest);
     }
 }

@@ -59,13 +59,19 @@ impl Envelope {
     }
 }
 
-fn seal(key: &[u8; 32], nonce: &[u8; 12], plaintext: &[u8], aad: &[u8]) -> Vec<u8> {
+/// GCM alone: only where nobody can choose the key.
+pub(super) fn seal(key: &[u8; 32], nonce: &[u8; 12], plaintext: &[u8], aad: &[u8]) -> Vec<u8> {
     let payload = Payload { msg: plaintext, aad };
     Aes256Gcm::new(key.into()).encrypt(nonce.into(), payload).expect("GCM takes up to 64 GiB, records are far below")
 }
 
 /// The allocating interface only: it hands nothing out unless the tag is right.
-fn open(key: &[u8; 32], nonce: &[u8; 12], ciphertext: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, Refused> {
+pub(super) fn open(
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    ciphertext: &[u8],
+    aad: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Refused> {
     let payload = Payload { msg: ciphertext, aad };
     Aes256Gcm::new(key.into()).decrypt(nonce.into(), payload).map(Zeroizing::new).map_err(|_| Refused)
 }

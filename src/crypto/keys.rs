@@ -67,12 +67,14 @@ pub enum Subkey {
     Anchor,
     /// Authenticates backups.
     Backup,
+    /// Encrypts credentials between two signatures, in memory.
+    Held,
 }
 
 impl Subkey {
     /// Every subkey that is in use. The name `token` is reserved.
-    pub const ALL: [Subkey; 6] =
-        [Subkey::Record, Subkey::Hedge, Subkey::State, Subkey::Audit, Subkey::Anchor, Subkey::Backup];
+    pub const ALL: [Subkey; 7] =
+        [Subkey::Record, Subkey::Hedge, Subkey::State, Subkey::Audit, Subkey::Anchor, Subkey::Backup, Subkey::Held];
 
     /// The name that goes into the derivation.
     pub fn as_str(self) -> &'static str {
@@ -83,6 +85,7 @@ impl Subkey {
             Subkey::Audit => "audit",
             Subkey::Anchor => "anchor",
             Subkey::Backup => "backup",
+            Subkey::Held => "held",
         }
     }
 }
@@ -110,6 +113,8 @@ pub struct RecordKeys {
     pub hedge: Kept,
     /// The key of [`Subkey::Backup`].
     pub backup: Kept,
+    /// The key of [`Subkey::Held`].
+    pub held: Kept,
 }
 
 /// The keys that only authenticate. They outlive [`RecordKeys`] by one ledger row, the one that tells of the lock.
@@ -196,11 +201,12 @@ fn derive_all(
 ) -> Result<(LedgerKeys, RecordKeys), ArenaError> {
     // EXPOSE: each subkey comes from the vault key, and goes from the derivation into protected memory.
     let keep = |subkey| arena.keep(&mut derive_subkey(&vault_id, key.expose(), subkey, epoch));
-    let [record, hedge, backup] = [keep(Subkey::Record)?, keep(Subkey::Hedge)?, keep(Subkey::Backup)?];
+    let [record, hedge] = [keep(Subkey::Record)?, keep(Subkey::Hedge)?];
+    let [backup, held] = [keep(Subkey::Backup)?, keep(Subkey::Held)?];
     let [state, audit, anchor] = [keep(Subkey::State)?, keep(Subkey::Audit)?, keep(Subkey::Anchor)?];
     let ledger = LedgerKeys { state, audit: Arc::new(audit), anchor, retired: Vec::new() };
     let vault_key = key.into_kept(arena)?;
-    Ok((ledger, RecordKeys { vault_id, epoch, vault_key, record, hedge, backup }))
+    Ok((ledger, RecordKeys { vault_id, epoch, vault_key, record, hedge, backup, held }))
 }
 
 #[cfg(test)]
@@ -208,11 +214,12 @@ pub(super) mod tests {
     use super::*;
 
     /// Every derived key with its name.
-    pub fn every_subkey<'a>(ledger: &'a LedgerKeys, records: &'a RecordKeys) -> [(&'static str, &'a Kept); 6] {
+    pub fn every_subkey<'a>(ledger: &'a LedgerKeys, records: &'a RecordKeys) -> [(&'static str, &'a Kept); 7] {
         [
             (Subkey::Record.as_str(), &records.record),
             (Subkey::Hedge.as_str(), &records.hedge),
             (Subkey::Backup.as_str(), &records.backup),
+            (Subkey::Held.as_str(), &records.held),
             (Subkey::State.as_str(), &ledger.state),
             (Subkey::Audit.as_str(), &ledger.audit),
             (Subkey::Anchor.as_str(), &ledger.anchor),
@@ -228,7 +235,10 @@ pub(super) mod tests {
         let vault_key = VaultKey::parse(&known.vault_key()).unwrap();
         let (ledger, records) = derive(&arena, known.vault_id(), vault_key, 1).unwrap();
         for (name, kept) in every_subkey(&ledger, &records) {
-            assert_eq!(kept.expose()[..], hex(&known.subkeys[name]), "{name}");
+            match known.subkeys.get(name) {
+                Some(subkey) => assert_eq!(kept.expose()[..], hex(subkey), "{name}"),
+                None => assert_eq!(name, "held", "what seals on the disk is known to other readers"),
+            }
         }
         assert_eq!(records.copy_vault_key().expose(), &known.vault_key());
         assert_eq!((records.vault_id(), records.epoch()), (&known.vault_id(), 1));
@@ -263,7 +273,7 @@ pub(super) mod tests {
         while let Ok(kept) = arena.keep(&mut [1; 32]) {
             others.push(kept);
         }
-        others.truncate(others.len() - 6);
+        others.truncate(others.len() - Subkey::ALL.len());
         let derive = || derive(&arena, Id([0; 16]), VaultKey::generate().unwrap(), 1);
         assert!(matches!(derive(), Err(ArenaError::Full)));
         others.pop();

@@ -23,11 +23,21 @@ pub fn sha256_of_enc(items: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// HMAC-SHA-256 over [`enc`] of the items, which is not written down on the way.
-pub fn hmac_sha256_of_enc(key: &[u8], items: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    each_part(items, |part| mac.update(part));
-    mac.finalize().into_bytes().into()
+/// HMAC-SHA-256 (RFC 2104) under one key, made ready for many messages. As secret as the key, and wiped when dropped.
+pub struct Keyed(Hmac<Sha256>);
+
+impl Keyed {
+    /// Takes in a key.
+    pub fn new(key: &[u8]) -> Keyed {
+        Keyed(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
+    }
+
+    /// The MAC over [`enc`] of the items, which is not written down on the way.
+    pub fn of_enc(&self, items: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        each_part(items, |part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
 }
 
 /// The bytes of [`enc`], piece by piece.
@@ -84,8 +94,8 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
 /// The head of the ledger after one more row: HMAC under the audit key over enc(vault id, sequence, previous, body).
 ///
 /// The head before the first row is 32 zero bytes; `body` is the row's JSON text exactly as stored.
-pub fn chain_link(audit_key: &[u8; 32], vault_id: &Id, sequence: u64, previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
-    hmac_sha256_of_enc(audit_key, &[vault_id.as_bytes(), &sequence.to_be_bytes(), previous, body])
+pub fn chain_link(audit_key: &Keyed, vault_id: &Id, sequence: u64, previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
+    audit_key.of_enc(&[vault_id.as_bytes(), &sequence.to_be_bytes(), previous, body])
 }
 
 #[cfg(test)]
@@ -105,7 +115,10 @@ mod tests {
     fn what_is_taken_over_an_encoding_is_as_if_it_had_been_written_down() {
         let items: [&[u8]; 4] = [b"ab", b"", &[7; 200], b"c"];
         assert_eq!(sha256_of_enc(&items), sha256(&[&enc(&items)]));
-        assert_eq!(hmac_sha256_of_enc(b"key", &items), hmac_sha256(b"key", &[&enc(&items)]));
+        let keyed = Keyed::new(b"key");
+        for _ in 0..2 {
+            assert_eq!(keyed.of_enc(&items), hmac_sha256(b"key", &[&enc(&items)]));
+        }
     }
 
     #[test]
@@ -139,7 +152,7 @@ mod tests {
     #[test]
     fn the_chain_has_the_known_heads() {
         let known = KnownAnswers::load();
-        let audit_key = hex(&known.subkeys["audit"]).try_into().unwrap();
+        let audit_key = Keyed::new(&hex(&known.subkeys["audit"]));
         let mut head = [0; 32];
         for row in &known.audit {
             head = chain_link(&audit_key, &known.vault_id(), row.sequence, &head, &hex(&row.body));
@@ -150,11 +163,12 @@ mod tests {
     #[test]
     fn a_chain_link_depends_on_everything_it_covers() {
         let vault = Id([1; 16]);
-        let link = chain_link(&[0; 32], &vault, 1, &[0; 32], b"body");
-        assert_ne!(link, chain_link(&[1; 32], &vault, 1, &[0; 32], b"body"));
-        assert_ne!(link, chain_link(&[0; 32], &Id([2; 16]), 1, &[0; 32], b"body"));
-        assert_ne!(link, chain_link(&[0; 32], &vault, 2, &[0; 32], b"body"));
-        assert_ne!(link, chain_link(&[0; 32], &vault, 1, &[1; 32], b"body"));
-        assert_ne!(link, chain_link(&[0; 32], &vault, 1, &[0; 32], b"body "));
+        let [key, other] = [[0; 32], [1; 32]].map(|key| Keyed::new(&key));
+        let link = chain_link(&key, &vault, 1, &[0; 32], b"body");
+        assert_ne!(link, chain_link(&other, &vault, 1, &[0; 32], b"body"));
+        assert_ne!(link, chain_link(&key, &Id([2; 16]), 1, &[0; 32], b"body"));
+        assert_ne!(link, chain_link(&key, &vault, 2, &[0; 32], b"body"));
+        assert_ne!(link, chain_link(&key, &vault, 1, &[1; 32], b"body"));
+        assert_ne!(link, chain_link(&key, &vault, 1, &[0; 32], b"body "));
     }
 }

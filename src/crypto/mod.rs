@@ -8,13 +8,13 @@
 //!                                                ▼
 //!                                          vault key (32 random bytes)
 //!                                                │ HKDF(salt vault id, info name ‖ epoch)
-//!          ┌─────────┬─────────┬─────────┬───────┴─┬─────────┐
-//!          ▼         ▼         ▼         ▼         ▼         ▼
-//!       record     hedge     state     audit     anchor    backup
-//!          │         │         │         │         │         │
-//!          │         │     state row  ledger    anchor    backups
-//!          │         │      (HMAC)    (HMAC      file     (HKDF,
-//!          │         ▼                 chain)   (HMAC)     GCM)
+//!          ┌─────────┬─────────┬─────────┬───────┴─┬─────────┬─────────┐
+//!          ▼         ▼         ▼         ▼         ▼         ▼         ▼
+//!       record     hedge     state     audit     anchor    backup     held
+//!          │         │         │         │         │         │         │
+//!          │         │     state row  ledger    anchor    backups   secrets in
+//!          │         │      (HMAC)    (HMAC      file     (HKDF,    memory, between
+//!          │         ▼                 chain)   (HMAC)     GCM)     signatures (GCM)
 //!          │    S = HMAC(random ‖ identity ‖ plaintext)
 //!          └──────┬──┘
 //!                 ▼ HKDF(salt S, info identity)
@@ -28,6 +28,7 @@
 mod aead;
 pub mod backup;
 pub mod ed25519;
+pub mod held;
 pub mod kdf;
 pub mod keys;
 pub mod mac;

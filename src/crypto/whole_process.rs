@@ -10,6 +10,7 @@ use std::thread;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use crate::crypto::held::Held;
 use crate::crypto::kdf::{self, Argon2Params, KdfError};
 use crate::crypto::keys::tests::every_subkey;
 use crate::crypto::keys::{self, LedgerKeys, RecordKeys, VaultKey};
@@ -105,7 +106,16 @@ fn wrapping_key() -> Masked {
     Masked::new(&kdf::hkdf_sha256(kek.as_ref(), vault_id.as_bytes(), &info))
 }
 
-/// Wraps and unwraps a new vault key as `init` and `unlock` do, and seals and opens a record.
+/// Holds a secret and opens it again as a signature does.
+///
+/// Not inlined, for the same reason.
+#[inline(never)]
+fn hold_and_open(records: &RecordKeys) {
+    let held = Held::seal(records, b"name", records.backup.expose());
+    assert_eq!(held.open(records, b"name").unwrap()[..], records.backup.expose()[..]);
+}
+
+/// Wraps and unwraps a new vault key as `init` and `unlock` do, seals and opens a record, and holds a secret.
 fn unlock_and_use(arena: &Arc<Arena>) -> (LedgerKeys, RecordKeys) {
     let vault_id = slot_header().vault_id;
     let slot = Slot::wrap(slot_header(), &KEY_FILE, VaultKey::generate().unwrap().expose()).unwrap();
@@ -113,6 +123,8 @@ fn unlock_and_use(arena: &Arc<Arena>) -> (LedgerKeys, RecordKeys) {
     let identity = RecordIdentity { vault_id, table: "credential", id: Id([4; 16]), version: 1, epoch: 1, kind: 1 };
     let sealed = record::seal(&records, &identity, records.backup.expose()).unwrap();
     assert_eq!(record::open(&records, &identity, &sealed).unwrap().expose(), records.backup.expose());
+    hold_and_open(&records);
+    scrub_stack();
     (ledger, records)
 }
 

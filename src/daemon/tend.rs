@@ -8,9 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-/// Ticks, seconds, between rows about refused requests.
+/// Between two ticks.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Ticks between rows about refused requests.
 const TICKS_PER_NOTE: u64 = 60;
 
 /// How long nothing is done ahead after that has failed.
@@ -18,7 +21,7 @@ const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
 /// Runs until it is aborted. Work that a disk hangs on to is waited for; the ticks go on, and notice that it hangs.
 pub async fn tend(vault: Arc<Vault>, counts: Arc<RefusalCounts>) {
-    let mut ticks = interval(Duration::from_secs(1));
+    let mut ticks = interval_at(Instant::now() + TICK, TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut working, mut is_note_due) = (None::<JoinHandle<()>>, false);
     let mut disk_work = None;

@@ -49,8 +49,9 @@
 //!
 //! # The ledger
 //! An anchor every 256 rows or every second: the most that can be cut off unseen, at a cost that does not show. It is
-//! written ahead, from 192 rows on, while others sign. The log of SQLite is folded in from 16 MiB on, by a thread that signs
-//! nothing and after most of it was synced, and cut where it has grown beyond 32 MiB, during a backup perhaps.
+//! written ahead, from 192 rows on, while others sign. The log of SQLite is folded in every 3072 rows or 16 MiB, by a thread
+//! that signs nothing and after most of it was synced: whoever signs meanwhile waits, so it is done often and takes milliseconds.
+//! It is cut where it has grown beyond 32 MiB, during a backup perhaps.
 //! 16 MiB are held back for a full disk: thousands of cancels, and little on any disk. They are given up when a write finds
 //! the disk full, and stay through locks and restarts otherwise.
 //!

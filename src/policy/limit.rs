@@ -178,10 +178,7 @@ fn count(policy: &Policy, case: &Case<'_>, orders: &[Order<'_>]) -> Limited {
     }
     let denial = denial
         .or_else(|| no_room(case.usage.ids, &counts, case.now))
-        .or_else(|| {
-            let unknown = rolling(&policy.limits).filter_map(|limit| unknown(&limit, case, &counts));
-            unknown.max_by_key(|denial| denial.retry_after_ms)
-        })
+        .or_else(|| unknown(&policy.limits, case, &counts))
         .or_else(|| rolling(&policy.limits).find_map(|limit| spent(&limit, case, &counts)));
     Limited { counts: (counts != Counts::default()).then_some(counts), denial }
 }
@@ -222,11 +219,14 @@ fn no_room(ids: &ClientIds, counts: &Counts, now: UnixMs) -> Option<Denial> {
 }
 
 /// After a restore nobody knows what was used before it, so all of it was. Who only closes positions may go on.
-fn unknown(limit: &Rolling, case: &Case<'_>, counts: &Counts) -> Option<Denial> {
-    let wait = limit.window.wait_for_all_before(case.usage.unknown_before?, case.now)?;
-    if !limit.max.touches(counts) || only_reduces(case.facts) {
+fn unknown(limits: &Limits, case: &Case<'_>, counts: &Counts) -> Option<Denial> {
+    let restored = case.usage.unknown_before?;
+    if only_reduces(case.facts) {
         return None;
     }
+    let touched = rolling(limits).filter(|limit| limit.max.touches(counts));
+    let waits = touched.filter_map(|limit| Some((limit.window.wait_for_all_before(restored, case.now)?, limit)));
+    let (wait, limit) = waits.max_by_key(|(wait, _)| *wait)?;
     let denial = Denial::new(
         Code::Limit,
         format!(
@@ -244,7 +244,7 @@ fn unknown(limit: &Rolling, case: &Case<'_>, counts: &Counts) -> Option<Denial> 
 fn spent(limit: &Rolling, case: &Case<'_>, counts: &Counts) -> Option<Denial> {
     let meter = case.usage.meter;
     let has_room = |used: &Used| limit.max.has_room(used, counts);
-    if !limit.max.touches(counts) || has_room(&meter.used(limit.window, case.now)) {
+    if !limit.max.touches(counts) || meter.has_room(limit.window, case.now, has_room) {
         return None;
     }
     // More than the limit at once never fits: the longest that waiting could make sense is one window.

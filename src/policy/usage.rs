@@ -5,11 +5,12 @@
 
 mod rolling;
 
-use crate::crypto::mac::{enc, sha256};
+use crate::crypto::mac::sha256_of_enc;
 use crate::policy::usage::rolling::Rolling;
 use crate::types::clock::UnixMs;
 use crate::types::decimal::Decimal;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
 
 /// For how long a client id is remembered, in milliseconds: seven days.
 pub const IDS_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1000;
@@ -114,6 +115,11 @@ impl Meter {
         self.rolling(window).used(now)
     }
 
+    /// Whether `fits` holds for what was used in the window that ends now. It must hold for less than what it holds for.
+    pub fn has_room(&self, window: Window, now: UnixMs, fits: impl Fn(&Used) -> bool) -> bool {
+        self.rolling(window).has_room(now, fits)
+    }
+
     /// In how many milliseconds so much will have left the window that `fits` holds for what is left; none if it holds
     /// for nothing.
     pub fn wait(&self, window: Window, now: UnixMs, fits: impl Fn(&Used) -> bool) -> Option<u64> {
@@ -140,7 +146,7 @@ impl Meter {
 /// The client ids of a credential, each with the digest of the ask it was used in, for seven days after its last use.
 #[derive(Clone, Debug)]
 pub struct ClientIds {
-    seen: HashMap<IdHash, Seen>,
+    seen: foldhash::HashMap<IdHash, Seen>,
     /// The same ids by the time of their last use.
     by_time: BTreeSet<(UnixMs, IdHash)>,
     most: usize,
@@ -164,13 +170,13 @@ impl Default for ClientIds {
 impl ClientIds {
     /// Room for so many ids.
     pub fn holding(most: usize) -> ClientIds {
-        ClientIds { seen: HashMap::new(), by_time: BTreeSet::new(), most }
+        ClientIds { seen: foldhash::HashMap::default(), by_time: BTreeSet::new(), most }
     }
 
     /// The hash under which an id is remembered. All of a credential's orders share one space of ids, whatever kind of
     /// order an exchange keeps apart.
     pub fn hash(id: &str) -> IdHash {
-        half(&sha256(&[&enc(&[b"signvault/1/client-id", id.as_bytes()])]))
+        half(&sha256_of_enc(&[b"signvault/1/client-id", id.as_bytes()]))
     }
 
     /// Whether an id was used with another ask than this, as far as is remembered now.
@@ -180,6 +186,9 @@ impl ClientIds {
 
     /// In how many milliseconds there will be room for these ids: 0 when there is, none when there never will be.
     pub fn wait_for_room(&self, ids: &[IdHash], now: UnixMs) -> Option<u64> {
+        if self.seen.len() + ids.len() <= self.most {
+            return Some(0);
+        }
         let new = ids.iter().filter(|id| !self.seen.contains_key(*id)).count();
         let excess = (self.seen.len() + new).saturating_sub(self.most);
         let Some(before) = excess.checked_sub(1) else { return Some(0) };
@@ -192,15 +201,18 @@ impl ClientIds {
     pub fn remember(&mut self, ids: &[IdHash], digest: [u8; 32], at: UnixMs) {
         self.forget(at);
         for id in ids {
-            let kept = self.seen.get(id).copied();
-            if kept.is_none() && self.seen.len() >= self.most {
-                continue;
-            }
-            let seen = kept.unwrap_or(Seen { digest: half(&digest), last: at });
-            self.by_time.remove(&(seen.last, *id));
-            let seen = Seen { last: seen.last.max(at), ..seen };
+            let is_full = self.seen.len() >= self.most;
+            let seen = match self.seen.entry(*id) {
+                Entry::Occupied(known) => {
+                    let seen = known.into_mut();
+                    self.by_time.remove(&(seen.last, *id));
+                    seen
+                }
+                Entry::Vacant(_) if is_full => continue,
+                Entry::Vacant(new) => new.insert(Seen { digest: half(&digest), last: at }),
+            };
+            seen.last = seen.last.max(at);
             self.by_time.insert((seen.last, *id));
-            self.seen.insert(*id, seen);
         }
     }
 

@@ -224,10 +224,14 @@ impl OrderShape {
             Fact::Unreadable => Some(Fact::Unreadable),
             Fact::Is(Manner::Limit) | Fact::Absent => None,
         };
+        let mut prices = order.prices;
+        if let Some(price) = by_type {
+            prices.insert(0, price);
+        }
         Order {
             order_type,
             unit,
-            prices: by_type.into_iter().chain(order.prices).collect(),
+            prices,
             client_id: sheet.id(placing.client_id),
             reduce_only: placing.reduce_only.read(sheet, &side, order.market),
             side,

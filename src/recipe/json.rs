@@ -139,9 +139,9 @@ impl<'d, 'a> Value<'d, 'a> {
 
     /// What a text says, unescaped; `None` for other kinds.
     pub fn text(self) -> Option<Cow<'a, str>> {
-        let raw = self.raw();
-        let inner = (self.kind() == Kind::Text).then(|| &raw[1..raw.len() - 1])?;
-        Some(if self.node().escaped { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) })
+        let Node { kind, escaped, start, end, .. } = *self.node();
+        let inner = (kind == Kind::Text).then(|| &self.document.text[start + 1..end - 1])?;
+        Some(if escaped { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) })
     }
 
     /// The members of an object, in order; none for other kinds.
@@ -204,25 +204,41 @@ impl Reader<'_> {
 
     /// One value; `depth` containers are open around it.
     fn value(&mut self, depth: usize) -> Result<(), JsonError> {
-        let index = self.document.nodes.len();
-        let start = self.at;
-        self.document.nodes.push(Node { kind: Kind::Null, escaped: false, start, end: start, next: index });
-        let mut escaped = false;
+        match self.peek() {
+            Some(b'{') => self.container(Kind::Object, depth),
+            Some(b'[') => self.container(Kind::Array, depth),
+            _ => self.leaf(),
+        }
+    }
+
+    fn container(&mut self, kind: Kind, depth: usize) -> Result<(), JsonError> {
+        let (index, start) = (self.document.nodes.len(), self.at);
+        self.document.nodes.push(Node { kind, escaped: false, start, end: start, next: index });
+        match kind {
+            Kind::Object => self.object(depth)?,
+            _ => self.array(depth)?,
+        }
+        let next = self.document.nodes.len();
+        let node = &mut self.document.nodes[index];
+        (node.end, node.next) = (self.at, next);
+        if kind == Kind::Object { self.check_names(index) } else { Ok(()) }
+    }
+
+    fn leaf(&mut self) -> Result<(), JsonError> {
+        let (start, mut escaped) = (self.at, false);
         let kind = match self.peek() {
-            Some(b'{') => self.object(index, depth)?,
-            Some(b'[') => self.array(depth)?,
             Some(b'"') => self.string(&mut escaped)?,
             Some(b't') => self.word(b"true", Kind::True)?,
             Some(b'f') => self.word(b"false", Kind::False)?,
             Some(b'n') => self.word(b"null", Kind::Null)?,
             _ => self.number()?,
         };
-        let next = self.document.nodes.len();
-        self.document.nodes[index] = Node { kind, escaped, start, end: self.at, next };
+        let next = self.document.nodes.len() + 1;
+        self.document.nodes.push(Node { kind, escaped, start, end: self.at, next });
         Ok(())
     }
 
-    fn object(&mut self, index: usize, depth: usize) -> Result<Kind, JsonError> {
+    fn object(&mut self, depth: usize) -> Result<(), JsonError> {
         self.open(depth)?;
         while !self.take(b'}') {
             self.name()?;
@@ -232,17 +248,16 @@ impl Reader<'_> {
             self.value(depth + 1)?;
             self.separator(b'}')?;
         }
-        self.check_names(index)?;
-        Ok(Kind::Object)
+        Ok(())
     }
 
-    fn array(&mut self, depth: usize) -> Result<Kind, JsonError> {
+    fn array(&mut self, depth: usize) -> Result<(), JsonError> {
         self.open(depth)?;
         while !self.take(b']') {
             self.value(depth + 1)?;
             self.separator(b']')?;
         }
-        Ok(Kind::Array)
+        Ok(())
     }
 
     fn open(&mut self, depth: usize) -> Result<(), JsonError> {
@@ -268,20 +283,13 @@ impl Reader<'_> {
     }
 
     fn name(&mut self) -> Result<(), JsonError> {
-        if self.peek() != Some(b'"') {
-            return Err(self.flaw(Flaw::Grammar));
-        }
-        // The depth does not matter: a text opens no level.
-        self.value(0)
+        if self.peek() == Some(b'"') { self.leaf() } else { Err(self.flaw(Flaw::Grammar)) }
     }
 
     /// Looks through the names of an object whose children have all been read.
-    fn check_names(&mut self, index: usize) -> Result<(), JsonError> {
-        let next = self.document.nodes.len();
-        let node = &mut self.document.nodes[index];
-        (node.kind, node.next) = (Kind::Object, next);
+    fn check_names(&self, index: usize) -> Result<(), JsonError> {
         let object = Value { document: &self.document, index };
-        let mut names = Vec::with_capacity((next - index) / 2);
+        let mut names = Vec::with_capacity((object.node().next - index) / 2);
         names.extend(object.members().map(|(name, _)| name));
         if names.iter().any(|name| !is_printable(name) && name.contains(char::is_control)) {
             return Err(self.flaw(Flaw::Name));

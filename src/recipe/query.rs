@@ -2,6 +2,7 @@
 //!
 //! Nothing is decoded for use and nothing is rewritten: what passes is signed as it was received.
 
+use crate::types::bytes;
 use std::collections::HashSet;
 
 /// Why a path or a query is refused.
@@ -32,7 +33,7 @@ pub enum QueryError {
 
 /// Checks a path without its query.
 pub fn check_path(path: &str) -> Result<(), QueryError> {
-    let fits = path.starts_with('/') && path.bytes().all(is_path_byte);
+    let fits = path.starts_with('/') && bytes::all(path.as_bytes(), is_path_byte);
     if fits { Ok(()) } else { Err(QueryError::Path) }
 }
 

@@ -6,6 +6,7 @@ use crate::crypto::signature;
 use crate::recipe::template::{Field, Template, Values};
 use crate::recipe::{Addresses, PartName, Recipe, SessionScheme};
 use crate::types::ask::{Channel, Method, Request, Wanted};
+use crate::types::bytes::is_printable;
 use crate::types::clock::UnixMs;
 use crate::types::credential::Environment;
 use std::fmt;
@@ -234,11 +235,13 @@ impl Recipe {
         };
         let signature = self.signature_over(&scheme.prehash, &values, parts.secret)?;
         let values = Values { signature: &signature, ..values };
-        let headers = scheme.headers.iter().filter(|header| header.applies(request.method, environment));
+        let mut headers = Vec::with_capacity(scheme.headers.len());
+        let apply = scheme.headers.iter().filter(|header| header.applies(request.method, environment));
+        headers.extend(apply.map(|header| (Arc::clone(&header.name), header.value.render(&values))));
         Ok(SignedRequest {
             url: [base, &request.path].concat(),
             method: request.method,
-            headers: headers.map(|header| (header.name.clone(), header.value.render(&values))).collect(),
+            headers,
             body: body.map(str::to_owned),
             expires_at: scheme.time.round(now).plus_ms(scheme.expires_after_ms),
         })
@@ -295,10 +298,6 @@ impl Addresses {
 
 fn values_of<'a>(parts: &Parts<'a>) -> Values<'a> {
     Values { api_key: parts.api_key, passphrase: parts.passphrase.unwrap_or(""), ..Values::default() }
-}
-
-fn is_printable(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use crate::audit::attested::{Attested, Covers, Kind, Told};
 use crate::audit::chain::Point;
 use crate::crypto::keys::LedgerKeys;
-use crate::crypto::mac;
+use crate::crypto::mac::{self, Keyed};
 use crate::store::ledger::{Change, Entry, Ledger};
 use crate::store::queue::Batch;
 use crate::store::state::State;
@@ -107,7 +107,8 @@ fn read(connection: &Connection, keys: &LedgerKeys, state: &State, seq: u64) -> 
         let (kind, told) = Attested::parse(&body)?;
         let before = &told.attested;
         let follows = kind == Kind::Checkpoint && before.to + 1 == seq && before.from <= before.to;
-        let due = mac::chain_link(keys.audit_key(seq), &state.vault_id, seq, &before.head, body.as_bytes());
+        let audit_key = Keyed::new(keys.audit_key(seq));
+        let due = mac::chain_link(&audit_key, &state.vault_id, seq, &before.head, body.as_bytes());
         (follows && mac::equal(&due, &head)).then_some(told)
     });
     Ok(believed.ok_or(IntegrityError::Audit { seq })?)

@@ -72,6 +72,8 @@ pub struct Writer {
     log_bytes: Arc<AtomicU64>,
     /// Whether the connection says so.
     hears_of_log: bool,
+    /// The last row when the log was folded into the database.
+    folded: u64,
     /// What copies are read from. Closed after the connection, because closing it ends the connection's locks.
     file: Option<Arc<File>>,
 }
@@ -118,6 +120,7 @@ impl Writer {
             log: None,
             log_bytes: Arc::default(),
             hears_of_log: false,
+            folded: tail.link.seq,
             file: None,
         }
     }
@@ -191,19 +194,20 @@ impl Writer {
     }
 
     fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
-        let rows: u64 = batches.iter().map(|batch| batch.entries.len() as u64).sum();
+        let bodies = batches.iter().flat_map(|batch| &batch.entries).map(|entry| entry.body.as_str());
+        // Before the disk has a say: what chains is not in memory for as long as that may hang.
+        let points = self.tail.next_ones(self.keys.audit.expose(), &self.vault_id, bodies.clone());
+        let tail = points.last().copied().unwrap_or(self.tail);
         let changes = batches.iter().any(|batch| !batch.changes.is_empty());
-        let anchors = changes || self.needs_anchor(rows);
+        let anchors = changes || self.needs_anchor(points.len() as u64);
         // Out of its place until the commit: whatever goes wrong, a panic too, leaves the connection closed.
         let connection = self.connection.take().ok_or_else(not_open)?;
         self.sync_as(&connection, if anchors { Durability::Full } else { self.durability })?;
         // Prepared once: for a single row the parser would be half of the work.
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut tail = self.tail;
         let mut insert = connection.prepare_cached("INSERT INTO audit (seq, head, body) VALUES (?1, ?2, ?3)")?;
-        for body in batches.iter().flat_map(|batch| &batch.entries).map(|entry| entry.body.as_str()) {
-            tail = tail.next(self.keys.audit.expose(), &self.vault_id, body);
-            insert.execute(params![tail.link.seq as i64, tail.link.head, body])?;
+        for (Point { link, .. }, body) in points.iter().zip(bodies.clone()) {
+            insert.execute(params![link.seq as i64, link.head, body])?;
         }
         drop(insert);
         let state = match changes {
@@ -214,7 +218,7 @@ impl Writer {
         self.connection = Some(connection);
         self.replaced.clear();
         self.tail = tail;
-        self.counts |= batches.iter().flat_map(|batch| &batch.entries).any(|entry| attested::counts(&entry.body));
+        self.counts = self.counts || bodies.clone().any(attested::counts);
         if let Some(state) = state {
             self.counts &= state.checkpoint == self.state.checkpoint;
             self.state = state;

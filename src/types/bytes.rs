@@ -49,7 +49,7 @@ impl ByteSet {
 
 /// Whether a text is printable ASCII: most are, and such a one is known at a glance.
 pub fn is_printable(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+    all(text.as_bytes(), |byte| matches!(byte, b' '..=b'~'))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use bigdecimal::num_bigint::BigInt;
 use bigdecimal::{BigDecimal, Zero};
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,8 +10,8 @@ use std::str::FromStr;
 const INTEGER_DIGITS: usize = 18;
 /// Places after the point at most.
 const PLACES: usize = 18;
-/// As many digits always fit into 64 bits, which are read with less ado.
-const U64_DIGITS: usize = 19;
+/// As many digits always fit into 128 bits.
+const SMALL_DIGITS: usize = 38;
 /// Digits on either side of the point of a sum of products at most.
 const SUM_DIGITS: usize = 80;
 
@@ -18,8 +19,17 @@ const SUM_DIGITS: usize = 80;
 ///
 /// Written `0`, `12`, `0.5`, `60000.10`: at most 18 digits, and at most 18 places behind a point. Sums and products keep
 /// every place they need.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
-pub struct Decimal(BigDecimal);
+#[derive(Clone, Debug)]
+pub struct Decimal(Form);
+
+/// How a number is kept. The same number may be in either form, and with more places than it needs.
+#[derive(Clone, Debug)]
+enum Form {
+    /// `digits` / 10^`places`: what people write, and nearly all that is reckoned from it.
+    Small { digits: u128, places: u32 },
+    /// Sums and products with more digits than that holds.
+    Large(BigDecimal),
+}
 
 /// Not a number as [`Decimal`] wants it written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,59 +57,150 @@ impl Decimal {
     }
 
     fn read(text: &str, most_integer: usize, most_places: usize) -> Result<Decimal, NotDecimal> {
-        let (integer, places) = text.split_once('.').map_or((text, None), |(integer, places)| (integer, Some(places)));
-        let digits = |part: &str, most: usize| {
-            (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+        let point = text.bytes().position(|byte| byte == b'.');
+        let (integer, places) = match point {
+            Some(at) => (&text.as_bytes()[..at], Some(&text.as_bytes()[at + 1..])),
+            None => (text.as_bytes(), None),
         };
-        let padded = integer.len() > 1 && integer.starts_with('0');
+        let digits = |part: &[u8], most: usize| (1..=most).contains(&part.len()) && part.iter().all(u8::is_ascii_digit);
+        let padded = integer.len() > 1 && integer.starts_with(b"0");
         if padded || !digits(integer, most_integer) || !places.is_none_or(|places| digits(places, most_places)) {
             return Err(NotDecimal);
         }
         let places = places.unwrap_or_default();
-        if integer.len() + places.len() > U64_DIGITS {
-            return BigDecimal::from_str(text).map(Decimal).map_err(|_| NotDecimal);
+        if integer.len() + places.len() > SMALL_DIGITS {
+            return BigDecimal::from_str(text).map(Decimal::large).map_err(|_| NotDecimal);
         }
-        let whole = integer.bytes().chain(places.bytes()).fold(0, |sum, digit| 10 * sum + u64::from(digit - b'0'));
-        Ok(Decimal(BigDecimal::new(BigInt::from(whole), places.len() as i64)))
+        let digits = integer.iter().chain(places).fold(0, |sum, digit| 10 * sum + u128::from(digit - b'0'));
+        Ok(Decimal::small(digits, places.len() as u32))
+    }
+
+    fn small(digits: u128, places: u32) -> Decimal {
+        Decimal(Form::Small { digits, places })
+    }
+
+    fn large(number: BigDecimal) -> Decimal {
+        Decimal(Form::Large(number))
+    }
+
+    fn to_large(&self) -> BigDecimal {
+        match &self.0 {
+            Form::Small { digits, places } => BigDecimal::new(BigInt::from(*digits), i64::from(*places)),
+            Form::Large(number) => number.clone(),
+        }
+    }
+
+    /// The digits of both with the same number of places, and that number, where they fit.
+    fn aligned(&self, other: &Decimal) -> Option<(u128, u128, u32)> {
+        let (Form::Small { digits: a, places: of_a }, Form::Small { digits: b, places: of_b }) = (&self.0, &other.0)
+        else {
+            return None;
+        };
+        let places = *of_a.max(of_b);
+        let widened = |digits: &u128, from: &u32| match places - from {
+            0 => Some(*digits),
+            more => digits.checked_mul(10_u128.checked_pow(more)?),
+        };
+        Some((widened(a, of_a)?, widened(b, of_b)?, places))
     }
 
     /// Whether it is nothing.
     pub fn is_zero(&self) -> bool {
-        self.0.is_zero()
+        match &self.0 {
+            Form::Small { digits, .. } => *digits == 0,
+            Form::Large(number) => number.is_zero(),
+        }
     }
 
     /// The sum.
     pub fn plus(&self, other: &Decimal) -> Decimal {
-        Decimal(&self.0 + &other.0)
+        let sum = self.aligned(other).and_then(|(a, b, places)| Some(Decimal::small(a.checked_add(b)?, places)));
+        sum.unwrap_or_else(|| Decimal::large(self.to_large() + other.to_large()))
+    }
+
+    /// Adds to this one, where it stands.
+    pub fn add(&mut self, other: &Decimal) {
+        *self = self.plus(other);
     }
 
     /// The difference; nothing when `other` is more.
     pub fn minus(&self, other: &Decimal) -> Decimal {
-        Decimal(if other.0 > self.0 { BigDecimal::zero() } else { &self.0 - &other.0 })
+        match self.aligned(other) {
+            Some((a, b, places)) => Decimal::small(a.saturating_sub(b), places),
+            None if other > self => Decimal::default(),
+            None => Decimal::large(self.to_large() - other.to_large()),
+        }
     }
 
     /// The product.
     pub fn times(&self, other: &Decimal) -> Decimal {
-        Decimal(&self.0 * &other.0)
+        let product = match (&self.0, &other.0) {
+            (Form::Small { digits: a, places: of_a }, Form::Small { digits: b, places: of_b }) => {
+                a.checked_mul(*b).map(|digits| Decimal::small(digits, of_a + of_b))
+            }
+            _ => None,
+        };
+        product.unwrap_or_else(|| Decimal::large(self.to_large() * other.to_large()))
+    }
+}
+
+impl Default for Decimal {
+    fn default() -> Decimal {
+        Decimal::from(0)
     }
 }
 
 impl From<u64> for Decimal {
     fn from(whole: u64) -> Decimal {
-        Decimal(BigDecimal::from(whole))
+        Decimal::small(whole.into(), 0)
     }
 }
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Decimal) -> Ordering {
+        match self.aligned(other) {
+            Some((a, b, _)) => a.cmp(&b),
+            None => self.to_large().cmp(&other.to_large()),
+        }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Decimal) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Decimal {
+    fn eq(&self, other: &Decimal) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Decimal {}
 
 impl fmt::Display for Decimal {
     /// The shortest plain form: no exponent, no zeros behind the last place.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.normalized().to_plain_string())
+        let (digits, places) = match &self.0 {
+            Form::Small { digits, places } => (digits, *places as usize),
+            Form::Large(number) => return f.write_str(&number.normalized().to_plain_string()),
+        };
+        // At least one digit before the point.
+        let text = format!("{digits:0width$}", width = places + 1);
+        let (whole, fraction) = text.split_at(text.len() - places);
+        match fraction.trim_end_matches('0') {
+            "" => f.write_str(whole),
+            fraction => [whole, ".", fraction].into_iter().try_for_each(|part| f.write_str(part)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::{prop_assert_eq, proptest};
+    use proptest::test_runner::Config;
 
     fn number(text: &str) -> Decimal {
         Decimal::parse(text).unwrap()
@@ -176,5 +277,24 @@ mod tests {
         assert_eq!(most.minus(&least).plus(&least), most);
         assert!(least.minus(&most).is_zero());
         assert!(Decimal::from(3) > number("2.999999999999999999"));
+    }
+
+    const NUMBER: &str = r"(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?";
+
+    proptest! {
+        #![proptest_config(Config::with_cases(256))]
+
+        #[test]
+        fn both_forms_of_a_number_reckon_alike(a in NUMBER, b in NUMBER) {
+            let [a, b] = [number(&a), number(&b)];
+            let [large_a, large_b] = [&a, &b].map(|number| Decimal::large(number.to_large()));
+            for (other_a, other_b) in [(&a, &large_b), (&large_a, &b), (&large_a, &large_b)] {
+                prop_assert_eq!(a.cmp(&b), other_a.cmp(other_b));
+                prop_assert_eq!(a.plus(&b).to_string(), other_a.plus(other_b).to_string());
+                prop_assert_eq!(a.minus(&b).to_string(), other_a.minus(other_b).to_string());
+                prop_assert_eq!(a.times(&b).to_string(), other_a.times(other_b).to_string());
+                prop_assert_eq!(a.times(&b), other_a.times(other_b));
+            }
+        }
     }
 }

@@ -94,6 +94,6 @@ pub struct Endpoint {
 /// `POST /api/v5/trade/order`: the form that a policy's `endpoints` and the ledger use.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.path)
+        [self.method.as_str(), " ", &self.path].into_iter().try_for_each(|part| f.write_str(part))
     }
 }

@@ -1,10 +1,7 @@
 //! Ids of records: 16 random bytes, printed as 26 characters of lower-case base32.
 
-use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
+use crate::types::base32;
 use std::fmt;
-
-/// How long the text form is.
-const TEXT_BYTES: usize = 26;
 
 /// The id of a record (credential, bot, policy, setting) or of a vault: 16 random bytes.
 ///
@@ -13,15 +10,13 @@ const TEXT_BYTES: usize = 26;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(pub [u8; 16]);
 
+/// A map by ids. Nobody chooses an id, so a quick hash is enough.
+pub type IdMap<V> = foldhash::HashMap<Id, V>;
+
 impl Id {
     /// Reads the text form; `None` for anything that [`Id`] would not print.
     pub fn parse(text: &str) -> Option<Id> {
-        if text.len() != TEXT_BYTES || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return None;
-        }
-        let mut bytes = [0; 16];
-        BASE32_NOPAD_NOCASE.decode_mut(text.as_bytes(), &mut bytes).ok()?;
-        Some(Id(bytes))
+        base32::decode(text.as_bytes()).map(Id)
     }
 
     /// The 16 bytes.
@@ -32,10 +27,7 @@ impl Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; TEXT_BYTES];
-        BASE32_NOPAD.encode_mut(&self.0, &mut text);
-        text.make_ascii_lowercase();
-        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.write_str(base32::encode(&self.0, &mut [0; base32::LONGEST]))
     }
 }
 
@@ -47,7 +39,7 @@ impl fmt::Debug for Id {
 
 impl serde::Serialize for Id {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(base32::encode(&self.0, &mut [0; base32::LONGEST]))
     }
 }
 

@@ -4,6 +4,7 @@
 //! and storing belong to the layers above. [`clock`] and [`mutex`] are what the machine has to be asked for.
 
 pub mod ask;
+pub mod base32;
 pub mod bytes;
 pub mod clock;
 pub mod credential;

@@ -49,7 +49,7 @@ pub struct Card {
     pub masked_key: String,
 }
 
-/// The secrets of a credential, in the clear. Lives inside one signature.
+/// The secrets of a credential, in the clear.
 #[derive(Serialize, Deserialize)]
 pub struct Secrets {
     /// The API key.

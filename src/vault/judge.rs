@@ -13,12 +13,11 @@ use crate::types::ask::Wanted;
 use crate::types::clock::Now;
 use crate::types::decision::{Code, Decision, Denial};
 use crate::types::endpoint::Effect;
-use crate::types::id::Id;
+use crate::types::id::{Id, IdMap};
 use crate::vault::sign::Asked;
 use crate::vault::state::{BotEntry, Credential, PolicyEntry, Unlocked};
-use crate::vault::usage;
+use crate::vault::usage::{self, Book};
 use data_encoding::HEXLOWER;
-use std::sync::Arc;
 
 /// Whether a disk without room still takes a row: for what makes a risk smaller there is a reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,20 +47,21 @@ pub(super) fn judge(unlocked: &mut Unlocked, asked: &Asked, now: Now) -> Judged 
         return Judged::NotLetIn;
     };
     let (policy, next) = (unlocked.policy_of(&entry.bot), unlocked.next_policy_of(&entry.bot));
-    let credential = named_among_the_bots(unlocked, entry, &asked.ask.credential);
-    let credential = credential.map(|(id, found)| (id, Arc::clone(&found.recipe)));
-    let read = match &credential {
-        Some((_, recipe)) => recipe.read(&asked.ask.wanted),
+    let credential = named_among_the_bots(&unlocked.credentials, entry, &asked.ask.credential);
+    let read = match credential {
+        Some((_, found)) => found.recipe.read(&asked.ask.wanted),
         None => Err(no_such_credential()),
     };
-    let too_fast = too_fast(unlocked, asked, &policy, &read, now);
+    let too_fast = too_fast(&mut unlocked.book, asked, &policy, &read, now);
     if let Some(denial) = too_fast.as_ref().filter(|_| !policy.shadows_its_rate()) {
         return Judged::Limited(denial.clone());
     }
     let digests = Digests::of(&asked.ask.wanted);
-    let mut verdict = match (&read, &credential) {
+    let mut verdict = match (&read, credential) {
         (Ok(reading), Some((id, _))) => {
-            let evaluate = |policy: &PolicyEntry| evaluate(unlocked, asked, *id, policy, reading, digests.ask(), now);
+            let evaluate = |policy: &PolicyEntry| {
+                evaluate(unlocked, (&asked.caller.bot, entry), id, policy, reading, digests.ask, now)
+            };
             both(evaluate(&policy), next.as_deref().map(evaluate))
         }
         (Ok(_), None) => deny(no_such_credential()),
@@ -79,20 +79,19 @@ pub(super) fn judge(unlocked: &mut Unlocked, asked: &Asked, now: Now) -> Judged 
     {
         return Judged::Limited(denial.clone());
     }
-    let id = credential.as_ref().map(|(id, _)| *id);
-    if let (Some(counts), Some(id)) = (&verdict.counts, id) {
-        unlocked.book.count(asked.caller.bot, id, counts, digests.ask(), now.wall);
+    if let (Some(counts), Some((id, _))) = (&verdict.counts, credential) {
+        unlocked.book.count(asked.caller.bot, id, counts, digests.ask, now.wall);
     }
-    let row = row_about(unlocked, asked, id, &policy, read.as_ref().ok(), &verdict, &digests);
-    let opens = id.filter(|_| verdict.decision == Decision::Allow);
+    let row = row_about(asked, entry, credential, &policy, read.as_ref().ok(), &verdict, &digests);
+    let opens = credential.map(|(id, _)| id).filter(|_| verdict.decision == Decision::Allow);
     let cancels = read.is_ok_and(|reading| reading.facts.effect == Effect::Cancel);
     let urgency = if cancels && opens.is_some() { Urgency::Urgent } else { Urgency::Ordinary };
-    Judged::Decided { body: to_body(now, Event::Sign(Box::new(row))), decision: verdict.decision, opens, urgency }
+    Judged::Decided { body: to_body(now, Event::Sign(&row)), decision: verdict.decision, opens, urgency }
 }
 
 /// The denial of an ask that comes too soon after the others.
 fn too_fast(
-    unlocked: &mut Unlocked,
+    book: &mut Book,
     asked: &Asked,
     policy: &PolicyEntry,
     read: &Result<Reading<'_>, Denial>,
@@ -100,28 +99,26 @@ fn too_fast(
 ) -> Option<Denial> {
     let lane = read.as_ref().map_or(Lane::Others, |reading| rate::lane_of(reading.endpoint, reading.facts.effect));
     let most = policy.policy.requests_per_second();
-    let wait = unlocked.book.admit(asked.caller.bot, lane, most, now.boot_ms).err()?;
+    let wait = book.admit(asked.caller.bot, lane, most, now.boot_ms).err()?;
     Some(rate::denied(lane, most, wait))
 }
 
 fn evaluate(
     unlocked: &Unlocked,
-    asked: &Asked,
+    (bot, entry): (&Id, &BotEntry),
     credential: Id,
     policy: &PolicyEntry,
     reading: &Reading<'_>,
     digest: [u8; 32],
     now: Now,
 ) -> Verdict {
-    let own = unlocked.bots.get(&asked.caller.bot).map(|entry| entry.bot.mode).unwrap_or_default();
-    let mode = own.max(unlocked.mode_for_all());
     let case = Case {
         endpoint: reading.endpoint,
         facts: &reading.facts,
         digest,
-        mode,
+        mode: entry.bot.mode.max(unlocked.mode_for_all()),
         references: &policy.references,
-        usage: unlocked.book.usage(&asked.caller.bot, &credential),
+        usage: unlocked.book.usage(bot, &credential),
         now: now.wall,
     };
     policy::evaluate(&policy.policy, &case)
@@ -144,40 +141,40 @@ fn deny(denial: Denial) -> Verdict {
 }
 
 /// The same answer for a credential that is another bot's and for one that is nobody's.
-fn named_among_the_bots<'a>(unlocked: &'a Unlocked, entry: &BotEntry, name: &str) -> Option<(Id, &'a Credential)> {
-    let of_the_bot = entry.bot.credentials.iter().filter_map(|id| Some((*id, unlocked.credentials.get(id)?)));
-    of_the_bot.into_iter().find(|(_, credential)| !credential.leaving && credential.card.name == name)
+fn named_among_the_bots<'a>(
+    credentials: &'a IdMap<Credential>,
+    entry: &BotEntry,
+    name: &str,
+) -> Option<(Id, &'a Credential)> {
+    let mut of_the_bot = entry.bot.credentials.iter().filter_map(|id| Some((*id, credentials.get(id)?)));
+    of_the_bot.find(|(_, credential)| !credential.leaving && credential.card.name == name)
 }
 
 /// Hashes of what an ask says, taken once for its row and for telling it from others.
 struct Digests {
-    method: &'static str,
     path: Option<[u8; 32]>,
     body: Option<[u8; 32]>,
+    /// Of all of it.
+    ask: [u8; 32],
 }
 
 impl Digests {
     fn of(wanted: &Wanted) -> Digests {
         let hash = |text: &String| mac::sha256(&[text.as_bytes()]);
-        match wanted {
-            Wanted::Session(_) => Digests { method: "", path: None, body: None },
-            Wanted::Request(request) => Digests {
-                method: request.method.as_str(),
-                path: Some(hash(&request.path)),
-                body: request.body.as_ref().map(hash),
-            },
-        }
-    }
-
-    fn ask(&self) -> [u8; 32] {
-        usage::digest(self.method, &self.path.unwrap_or_default(), self.body.as_ref())
+        let (method, path, body) = match wanted {
+            Wanted::Session(_) => ("", None, None),
+            Wanted::Request(request) => {
+                (request.method.as_str(), Some(hash(&request.path)), request.body.as_ref().map(hash))
+            }
+        };
+        Digests { path, body, ask: usage::digest(method, &path.unwrap_or_default(), body.as_ref()) }
     }
 }
 
 fn row_about<'a>(
-    unlocked: &'a Unlocked,
     asked: &'a Asked,
-    credential: Option<Id>,
+    entry: &'a BotEntry,
+    credential: Option<(Id, &'a Credential)>,
     policy: &'a PolicyEntry,
     reading: Option<&Reading<'_>>,
     verdict: &Verdict,
@@ -197,9 +194,9 @@ fn row_about<'a>(
         code: denial.map(|denial| denial.code.as_str()),
         rule: denial.or(verdict.shadow.as_ref()).and_then(|denial| denial.rule),
         shadow: verdict.shadow.as_ref().map(|denial| denial.code.as_str()),
-        bot: unlocked.bots.get(&asked.caller.bot).map_or("", |entry| &entry.bot.name),
+        bot: &entry.bot.name,
         uid: asked.uid,
-        credential: credential.and_then(|id| unlocked.credentials.get(&id)).map(|found| found.card.name.as_str()),
+        credential: credential.map(|(_, found)| found.card.name.as_str()),
         endpoint: reading.map(|reading| reading.endpoint.to_string()),
         grant: reading.map(|reading| reading.endpoint.grant),
         effect: reading.map(|reading| reading.endpoint.effect),
@@ -207,7 +204,7 @@ fn row_about<'a>(
         path_sha256: digests.path.map(|hash| HEXLOWER.encode(&hash)),
         body_sha256: digests.body.map(|hash| HEXLOWER.encode(&hash)),
         policy: &policy.label,
-        counted: counts.map(|(counts, credential)| usage::to_row(asked.caller.bot, credential, counts)),
+        counted: counts.map(|(counts, (id, _))| usage::to_row(asked.caller.bot, id, counts)),
     }
 }
 

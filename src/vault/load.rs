@@ -8,7 +8,7 @@ use crate::store::IntegrityError;
 use crate::store::ledger::Ledger;
 use crate::store::record::{RecordRow, Table};
 use crate::types::clock::UnixMs;
-use crate::types::id::Id;
+use crate::types::id::IdMap;
 use crate::types::mode::Mode;
 use crate::vault::AdminError;
 use crate::vault::backlog::Backlog;
@@ -117,9 +117,9 @@ fn note_use(uses: &mut HashMap<String, UnixMs>, name: &str, moment: UnixMs) {
 /// An unlocked vault before it has a ledger.
 pub struct Loading {
     keyring: Keyring,
-    credentials: HashMap<Id, Credential>,
+    credentials: IdMap<Credential>,
     bots: Roster,
-    policies: HashMap<Id, Arc<PolicyEntry>>,
+    policies: IdMap<Arc<PolicyEntry>>,
     mode: Mode,
     mode_version: u64,
     signing_key: Option<SigningKey>,
@@ -131,9 +131,9 @@ impl Loading {
         let credentials = usize::try_from(counts[0]).unwrap_or(0);
         Loading {
             keyring,
-            credentials: HashMap::with_capacity(credentials),
+            credentials: IdMap::with_capacity_and_hasher(credentials, Default::default()),
             bots: Roster::default(),
-            policies: HashMap::new(),
+            policies: IdMap::default(),
             mode: Mode::Normal,
             mode_version: 0,
             signing_key: None,

@@ -19,6 +19,7 @@ use crate::vault::Vault;
 use crate::vault::authenticate::Caller;
 use crate::vault::judge::{Judged, Urgency, clock_jumped, judge, no_such_credential};
 use crate::vault::state::State;
+use std::mem;
 
 /// An ask of a bot that was let in.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ pub fn sign(vault: &Vault, asked: Vec<Asked>) -> Vec<Result<Signed, Refusal>> {
         }
         let wall = unlocked.clock_guard.seen_wall(now);
         let (entries, all_urgent) =
-            (judged.iter().filter_map(Judged::entry).collect(), judged.iter().all(Judged::is_urgent));
+            (judged.iter_mut().filter_map(Judged::take_entry).collect(), judged.iter().all(Judged::is_urgent));
         let ticket = match all_urgent {
             true => unlocked.ledger.enqueue_urgent(wall, entries, Vec::new()),
             false => unlocked.ledger.enqueue(wall, entries, Vec::new()),
@@ -100,14 +101,17 @@ pub fn sign(vault: &Vault, asked: Vec<Asked>) -> Vec<Result<Signed, Refusal>> {
             }
         }
     });
-    released.collect()
+    let released = released.collect();
+    scrub_stack();
+    released
 }
 
 impl Judged {
-    fn entry(&self) -> Option<Entry> {
+    /// What goes into the ledger. Its text is not needed twice.
+    fn take_entry(&mut self) -> Option<Entry> {
         match self {
             Judged::NotLetIn | Judged::Limited(_) | Judged::NoRoom => None,
-            Judged::Decided { body, opens, .. } => Some(Entry { body: body.clone(), opens: *opens }),
+            Judged::Decided { body, opens, .. } => Some(Entry { body: mem::take(body), opens: *opens }),
         }
     }
 
@@ -125,6 +129,9 @@ impl Judged {
 
 /// Step 7: the permit opens the secret, for as long as one MAC takes. What became untrue while the disk worked is not
 /// signed for: the row stands, the signature is not made.
+///
+/// Not inlined, so that the frame it worked in has ended when the stack is scrubbed.
+#[inline(never)]
 fn release(state: &mut State, receipt: Receipt, ask: &Ask, now: Now) -> Result<Signed, Refusal> {
     let State::Unlocked(unlocked) = state else { return Err(Refusal::Locked) };
     let denied = |denial| Refusal::Denied { denial, audit_seq: receipt.seq };
@@ -134,11 +141,10 @@ fn release(state: &mut State, receipt: Receipt, ask: &Ask, now: Now) -> Result<S
     let permit = receipt.permit.ok_or(Refusal::Broken)?;
     let id = permit.credential();
     let credential = unlocked.credentials.get_mut(&id).ok_or_else(|| denied(no_such_credential()))?;
-    let secrets = unlocked.keyring.open(permit, id, &credential.sealed).map_err(|_| Refusal::Broken)?;
-    let content = credential.recipe.sign(&ask.wanted, &secrets.parts(), &credential.card.site(), now.wall);
+    let secrets = unlocked.keyring.open(permit, id, &mut credential.sealed).map_err(|_| Refusal::Broken)?;
+    let parts = secrets.parts().map_err(|_| Refusal::Broken)?;
+    let content = credential.recipe.sign(&ask.wanted, &parts, &credential.card.site(), now.wall);
     let content = content.map_err(|_| Refusal::Broken)?;
-    drop(secrets);
-    scrub_stack();
     credential.last_used = Some(now.wall);
     Ok(Signed { content, audit_seq: receipt.seq })
 }

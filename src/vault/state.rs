@@ -4,7 +4,7 @@ use crate::policy::{Policy, READ_ONLY, Reference};
 use crate::recipe::Recipe;
 use crate::store::ledger::Ledger;
 use crate::types::clock::UnixMs;
-use crate::types::id::Id;
+use crate::types::id::{Id, IdMap};
 use crate::types::mode::Mode;
 use crate::vault::backlog::Backlog;
 use crate::vault::bot::Bot;
@@ -36,11 +36,11 @@ pub struct Unlocked {
     /// What opens records.
     pub keyring: Arc<Keyring>,
     /// Credentials by id.
-    pub credentials: HashMap<Id, Credential>,
+    pub credentials: IdMap<Credential>,
     /// Bots by id, which is what a token names.
     pub bots: Roster,
     /// Policies by id.
-    pub policies: HashMap<Id, Arc<PolicyEntry>>,
+    pub policies: IdMap<Arc<PolicyEntry>>,
     /// A policy that is on its way to the disk: until it is there it judges beside the one that it replaces.
     pub next_policy: Option<(Id, Arc<PolicyEntry>)>,
     /// What was used of limits.

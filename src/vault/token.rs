@@ -7,12 +7,16 @@
 use crate::crypto::mac;
 use crate::crypto::random::{RandomError, generate_random};
 use crate::secret::SecretText;
+use crate::types::base32;
 use crate::types::id::Id;
-use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
 use zeroize::Zeroizing;
 
 const PREFIX: &str = "svb_";
-const LENGTH: usize = 4 + 26 + 1 + 52 + 1 + 7;
+/// How long a whole token is, and its parts but for the prefix.
+const LENGTH: usize = PREFIX.len() + ID + 1 + SECRET + 1 + CHECKSUM;
+const ID: usize = base32::text_len(16);
+const SECRET: usize = base32::text_len(32);
+const CHECKSUM: usize = base32::text_len(4);
 
 /// What the vault keeps of a token: SHA-256 of enc("signvault/1/token", id, secret).
 pub type TokenHash = [u8; 32];
@@ -25,47 +29,29 @@ pub fn generate_token(id: &Id) -> Result<(SecretText, TokenHash), RandomError> {
     let secret = Zeroizing::new(generate_random::<32>()?);
     let mut text = String::with_capacity(LENGTH);
     text.push_str(PREFIX);
-    push_base32(&mut text, id.as_bytes());
+    base32::push(&mut text, id.as_bytes());
     text.push('_');
-    push_base32(&mut text, &*secret);
+    base32::push(&mut text, &secret[..]);
     let checksum = mac::sha256(&[text.as_bytes()]);
     text.push('_');
-    push_base32(&mut text, &checksum[..4]);
+    base32::push(&mut text, &checksum[..4]);
     Ok((SecretText::new(text), derive_hash(id, &secret)))
 }
 
 /// Reads a token: the bot it names, and the hash to compare. `None` for anything [`generate_token`] would not write.
 pub fn parse_token(text: &str) -> Option<(Id, TokenHash)> {
-    if text.len() != LENGTH || !text.is_ascii() {
-        return None;
-    }
-    let (head, checksum) = text.rsplit_once('_')?;
-    let (id, secret) = head.strip_prefix(PREFIX)?.split_once('_')?;
-    let id = Id::parse(id)?;
-    let secret = Zeroizing::new(decode_base32::<32>(secret)?);
+    let (head, checksum) = text.as_bytes().split_at_checked(LENGTH - CHECKSUM - 1)?;
+    let (id, secret) = head.strip_prefix(PREFIX.as_bytes())?.split_at_checked(ID)?;
+    let id = Id(base32::decode(id)?);
+    let secret = Zeroizing::new(base32::decode(secret.strip_prefix(b"_")?)?);
     let hash = derive_hash(&id, &secret);
-    let expected = mac::sha256(&[head.as_bytes()]);
-    let is_whole = decode_base32::<4>(checksum).is_some_and(|given| mac::equal(&given, &expected[..4]));
-    is_whole.then_some((id, hash))
+    let expected = mac::sha256(&[head]);
+    let given = base32::decode::<4>(checksum.strip_prefix(b"_")?);
+    given.is_some_and(|given| mac::equal(&given, &expected[..4])).then_some((id, hash))
 }
 
 fn derive_hash(id: &Id, secret: &[u8; 32]) -> TokenHash {
     mac::sha256_of_enc(&[b"signvault/1/token", id.as_bytes(), secret])
-}
-
-fn push_base32(text: &mut String, bytes: &[u8]) {
-    let encoded = Zeroizing::new(BASE32_NOPAD.encode(bytes));
-    text.extend(encoded.chars().map(|character| character.to_ascii_lowercase()));
-}
-
-fn decode_base32<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
-    let fits = BASE32_NOPAD_NOCASE.decode_len(text.len()) == Ok(BYTES);
-    if !fits || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return None;
-    }
-    let mut bytes = [0; BYTES];
-    BASE32_NOPAD_NOCASE.decode_mut(text.as_bytes(), &mut bytes).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -9,16 +9,15 @@ use crate::policy::rate::{Lane, Rate, RetryAfterMs};
 use crate::policy::usage::{ClientIds, Counts, IdHash, Meter, Usage};
 use crate::types::clock::{Now, UnixMs};
 use crate::types::decimal::Decimal;
-use crate::types::id::Id;
+use crate::types::id::{Id, IdMap};
 use data_encoding::HEXLOWER;
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 /// What bots and credentials have used.
 #[derive(Default)]
 pub struct Book {
-    bots: HashMap<Id, OfBot>,
-    ids: HashMap<Id, ClientIds>,
+    bots: IdMap<OfBot>,
+    ids: IdMap<ClientIds>,
     /// What those without a page have used.
     nothing: (Meter, ClientIds),
     /// What was used before this is unknown: a backup was restored then.

@@ -58,6 +58,11 @@ impl Rolling {
         over.fold(self.sum.clone(), |sum, step| sum.without(&step.used))
     }
 
+    /// Whether `fits` holds for what was used. Where it holds for all that is remembered nothing need be taken off.
+    pub fn has_room(&self, now: UnixMs, fits: impl Fn(&Used) -> bool) -> bool {
+        fits(&self.sum) || fits(&self.used(now))
+    }
+
     /// In how many milliseconds `fits` will hold for what is left.
     pub fn wait(&self, now: UnixMs, fits: impl Fn(&Used) -> bool) -> Option<u64> {
         let mut left = self.sum.clone();
@@ -97,7 +102,7 @@ impl Rolling {
 impl Used {
     fn add(&mut self, orders: u64, notional: &Decimal) {
         self.orders += orders;
-        self.notional = self.notional.plus(notional);
+        self.notional.add(notional);
     }
 
     fn without(&self, other: &Used) -> Used {
@@ -179,6 +184,14 @@ mod tests {
         assert_eq!((rolling.steps.len(), rolling.sum.orders), (2, 6));
         rolling.add(8, &Decimal::from(80), UnixMs(60_100));
         assert_eq!((rolling.steps.len(), rolling.sum.orders), (1, 12));
+    }
+
+    #[test]
+    fn what_has_left_the_window_takes_no_room() {
+        let rolling = minute(&[(0, 1), (1_000, 2)]);
+        let has_room = |now: i64, most: u64| rolling.has_room(UnixMs(now), |used| used.orders <= most);
+        assert!(has_room(59_999, 3) && !has_room(59_999, 2));
+        assert!(has_room(60_000, 2) && !has_room(60_000, 1));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Windows side by side, and the memory of client ids.
 
 use super::*;
+use crate::crypto::mac::sha256;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 

@@ -1,7 +1,7 @@
 //! The members of one object that facts are read from: found in one pass, then read one by one.
 
 use crate::recipe::json::{Kind, Value};
-use crate::types::bytes::is_printable;
+use crate::types::bytes::{self, is_printable};
 use crate::types::decimal::Decimal;
 use crate::types::facts::Fact;
 use std::borrow::Cow;
@@ -62,14 +62,16 @@ impl Names {
 
 fn folded(name: &str) -> String {
     let chars = name.chars().filter(|char| !matches!(char, '_' | '-'));
-    let folded = chars.map(|char| match char {
+    // No longer than the name: each char becomes one that takes as many bytes or fewer.
+    let mut folded = String::with_capacity(name.len());
+    folded.extend(chars.map(|char| match char {
         // All that Unicode has besides ASCII's own as another case of an ASCII letter.
         'ſ' => 's',
         '\u{212a}' => 'k',
         'İ' | 'ı' => 'i',
         other => other.to_ascii_lowercase(),
-    });
-    folded.collect()
+    }));
+    folded
 }
 
 /// What one object says under each of the names.
@@ -127,7 +129,7 @@ impl<'r, 'd, 'a> Sheet<'r, 'd, 'a> {
     /// An id that the client chose: a text of printable ASCII without spaces. An exchange that trims would take a blank
     /// one for none.
     pub fn id(&self, key: Key) -> Fact<Cow<'a, str>> {
-        self.fact(key, |value| value.text().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic())))
+        self.fact(key, |value| value.text().filter(|text| bytes::all(text.as_bytes(), |byte| byte.is_ascii_graphic())))
     }
 
     /// A text of printable ASCII, or a whole number that stands for one.

@@ -48,7 +48,7 @@ impl Bed {
             shadow: None,
             counted: Some(to_row(bot, credential, &counts)),
         };
-        self.write(vec![Entry { body: to_body(now, Event::Sign(Box::new(row))), opens: None }]);
+        self.write(vec![Entry { body: to_body(now, Event::Sign(&row)), opens: None }]);
     }
 
     fn write(&self, entries: Vec<Entry>) {

@@ -281,6 +281,22 @@ fn a_log_is_folded_when_it_is_long_and_begun_anew_in_the_same_file() {
 }
 
 #[test]
+fn a_log_of_many_rows_is_folded_before_it_is_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = new_writer(dir.path(), Durability::Process);
+    let rows = || (0..64).map(|_| entry(&"x".repeat(600))).collect();
+    let size = |path: std::path::PathBuf| std::fs::metadata(path).unwrap().len();
+    for turn in 1..=96 {
+        let before = size(writer.paths.database());
+        writer.commit(&[Batch::of(rows(), Vec::new())]).unwrap();
+        writer.tend().unwrap();
+        assert_eq!(size(writer.paths.database()) > before, turn % 48 == 0, "{turn}");
+    }
+    assert!(size(writer.paths.log()) < 4 << 20);
+    reopened(writer);
+}
+
+#[test]
 fn a_second_that_is_over_does_not_fold_a_short_log() {
     for durability in [Durability::Full, Durability::Process] {
         let dir = tempfile::tempdir().unwrap();
