@@ -75,19 +75,24 @@ bench: target/bench/signvault target/bench/signvault-variants target/bench/npm/r
 	cargo bench --locked --bench compare -- all
 
 # What CI runs of it: is a signature twice as slow as it was, beside a bare server in the same minute?
-bench-short: target/bench/signvault
-	cargo bench --locked --bench compare -- short
+bench-short: target/bench/signvault-release
+	cargo bench --locked --bench compare -- short --binary target/bench/signvault-release
 
 # Copies, because building the benchmark puts another build of the program in its place.
-.PHONY: target/bench/signvault target/bench/signvault-variants
+.PHONY: target/bench/signvault target/bench/signvault-variants target/bench/signvault-release
 target/bench/signvault:
 	mkdir -p target/bench
-	cargo build --locked --release --bin signvault
-	cp --remove-destination target/release/signvault $@
+	cargo build --locked --profile dist --bin signvault
+	cp --remove-destination target/dist/signvault $@
 
 target/bench/signvault-variants:
 	mkdir -p target/bench
-	cargo build --locked --release --bin signvault --features bench-variants
+	cargo build --locked --profile dist --bin signvault --features bench-variants
+	cp --remove-destination target/dist/signvault $@
+
+target/bench/signvault-release:
+	mkdir -p target/bench
+	cargo build --locked --release --bin signvault
 	cp --remove-destination target/release/signvault $@
 
 PEERS := benches/compare/peers

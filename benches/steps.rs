@@ -90,7 +90,7 @@ fn inside_the_vault(steps: &mut Steps, parts: &Parts) {
         let all_three = |permit| {
             let verdict = parts.judge(&reading);
             let secrets = parts.open(permit);
-            let content = parts.sign_with(&secrets.parts(), &ask.wanted);
+            let content = parts.sign_with(&secrets.parts().unwrap(), &ask.wanted);
             drop(secrets);
             scrub_stack();
             (verdict, content)

@@ -83,7 +83,9 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
     for (binary, how) in [(&arguments.binary, ""), (&arguments.variants, " --features bench-variants")] {
         if !binary.exists() {
             let name = binary.display();
-            return Err(format!("{name} is missing: `cargo build --release{how}`, copied there; `make bench` does it"));
+            return Err(format!(
+                "{name} is missing: `cargo build --profile dist{how}`, copied there; `make bench` does it"
+            ));
         }
     }
     peers::check(&arguments.installed)?;

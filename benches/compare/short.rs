@@ -44,11 +44,11 @@ struct Guard {
 }
 
 const GUARDS: [Guard; 5] = [
-    Guard { about: "p50, TCP, 1 connection", plan: "one tcp 1 pinned", figure: |one| one.p50_us, usual: 2.05 },
-    Guard { about: "p50, Unix socket, 1 connection", plan: "one unix 1 pinned", figure: |one| one.p50_us, usual: 2.2 },
-    Guard { about: "processor time of one, TCP, 16 connections", plan: "one tcp 16 pinned", figure: cpu, usual: 2.8 },
-    Guard { about: "p50, batch of 20", plan: "batch of 20 tcp 1 pinned", figure: |one| one.p50_us, usual: 13.2 },
-    Guard { about: "processor time, batch of 20", plan: "batch of 20 tcp 1 pinned", figure: cpu, usual: 29.5 },
+    Guard { about: "p50, TCP, 1 connection", plan: "one tcp 1 pinned", figure: |one| one.p50_us, usual: 1.85 },
+    Guard { about: "p50, Unix socket, 1 connection", plan: "one unix 1 pinned", figure: |one| one.p50_us, usual: 1.95 },
+    Guard { about: "processor time of one, TCP, 16 connections", plan: "one tcp 16 pinned", figure: cpu, usual: 2.4 },
+    Guard { about: "p50, batch of 20", plan: "batch of 20 tcp 1 pinned", figure: |one| one.p50_us, usual: 9.8 },
+    Guard { about: "processor time, batch of 20", plan: "batch of 20 tcp 1 pinned", figure: cpu, usual: 23.0 },
 ];
 
 fn cpu(figures: &Figures) -> f64 {

@@ -1,6 +1,6 @@
 //! The whole of a signature: a bot's connection to the real interface.
 
-use crate::stage::{self, ORDERS, Stage};
+use crate::stage::{self, Stage};
 use signvault::api::app::{About, App};
 use signvault::api::bot_routes;
 use signvault::api::connection::Interface;
@@ -14,20 +14,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
+/// The requests for so many signatures, from the first byte to the last.
+pub fn requests(stage: &Stage, signatures: usize) -> Vec<Vec<u8>> {
+    let request = |number| {
+        let body = stage::ask_body(number);
+        [stage::head(&stage.token, &body), body].concat()
+    };
+    (0..signatures).map(request).collect()
+}
+
 /// Has orders signed over one connection, from the bytes of the request to those of the answer: through the gate, hyper,
 /// the routes and a turn of the signer and back, in the runtime that the daemon has.
-pub fn sign_over_http(stage: &Stage, signatures: usize) {
+pub fn sign_over_http(stage: &Stage, requests: Vec<Vec<u8>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    let token = stage.token.clone();
-    let requests: Vec<Vec<u8>> = (0..signatures.min(ORDERS))
-        .map(|number| {
-            let body = stage::ask_body(number);
-            [stage::head(&token, &body), body].concat()
-        })
-        .collect();
-    let bot = std::thread::spawn(move || ask_again_and_again(theirs, &requests, signatures));
+    let bot = std::thread::spawn(move || ask_again_and_again(theirs, &requests));
     let wait = Duration::from_secs(60);
     let (signer, mut turns) = Signer::new(Arc::clone(&stage.vault), wait);
     let app = App {
@@ -56,9 +58,9 @@ pub fn sign_over_http(stage: &Stage, signatures: usize) {
 }
 
 /// The bot's side, which should cost little: it is counted too.
-fn ask_again_and_again(mut stream: UnixStream, requests: &[Vec<u8>], signatures: usize) {
+fn ask_again_and_again(mut stream: UnixStream, requests: &[Vec<u8>]) {
     let mut buffer = vec![0; 8192];
-    for request in requests.iter().cycle().take(signatures) {
+    for request in requests {
         stream.write_all(request).unwrap();
         let mut received = 0;
         // The time of expiry stands last.

@@ -2,10 +2,10 @@
 
 use crate::stage::{self, Stage};
 use axum::response::IntoResponse;
-use signvault::api::body::parse_ask;
+use signvault::api::body::parse_sign;
 use signvault::api::guard::{Rules, Scan, check_head};
-use signvault::api::json::Written;
 use signvault::api::limits::Limits;
+use signvault::api::sign::Answer;
 use signvault::policy::parse as policy_file;
 use signvault::policy::usage::{ClientIds, Counts, Meter, Usage};
 use signvault::policy::{Case, Policy, Reference, Verdict, evaluate};
@@ -22,10 +22,10 @@ use signvault::types::decision::Decision;
 use signvault::types::id::Id;
 use signvault::types::mode::Mode;
 use signvault::vault::authenticate::{Caller, authenticate};
-use signvault::vault::card::Secrets;
-use signvault::vault::keyring::{Keyring, SealedCredential};
+use signvault::vault::keyring::{Keyring, OpenSecrets, SealedCredential};
 use signvault::vault::sign::Signed;
-use signvault::wire::{Headers, SignAnswer, SignRequest};
+use signvault::wire::SignRequest;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use tempfile::TempDir;
@@ -60,7 +60,7 @@ pub fn token(stage: &Stage) -> Caller {
 
 /// Reads the body in which a bot asks.
 pub fn parse(body: &[u8]) -> SignRequest {
-    parse_ask(black_box(body)).expect("a good body")
+    parse_sign(black_box(body)).expect("a good body")
 }
 
 /// Every part of the path that needs no vault around it: what a recipe and a policy make of an ask, and what a keyring
@@ -72,7 +72,7 @@ pub struct Parts {
     meter: Meter,
     ids: ClientIds,
     keyring: Keyring,
-    sealed: SealedCredential,
+    sealed: RefCell<SealedCredential>,
     ledger: Ledger,
     row: String,
     now: Now,
@@ -107,7 +107,7 @@ impl Parts {
             meter,
             ids,
             keyring,
-            sealed: SealedCredential::of(&sealed),
+            sealed: RefCell::new(SealedCredential::of(&sealed)),
             ledger,
             row: stage.row(),
             now,
@@ -144,9 +144,9 @@ impl Parts {
         receipts.into_iter().map(|receipt| receipt.permit.expect("it is allowed")).collect()
     }
 
-    /// Opens the record that a permit stands for.
-    pub fn open(&self, permit: Permit) -> Secrets {
-        self.keyring.open(permit, ID, &self.sealed).expect("it opens")
+    /// Opens the credential that a permit stands for, for the first time as it is stored.
+    pub fn open(&self, permit: Permit) -> OpenSecrets {
+        self.keyring.open(permit, ID, &mut self.sealed.borrow_mut()).expect("it opens")
     }
 
     /// Signs with parts that are open already.
@@ -181,13 +181,5 @@ fn a_day_before(now: UnixMs) -> (Meter, ClientIds) {
 /// Turns a signature into the answer as axum has it before hyper writes it.
 pub fn answer(signed: Signed) -> axum::response::Response {
     let Content::Request(request) = signed.content else { panic!("a request was signed") };
-    let answer = SignAnswer {
-        url: request.url,
-        method: request.method.as_str().to_owned(),
-        headers: Headers(request.headers),
-        body: request.body,
-        audit_seq: signed.audit_seq,
-        expires_at: request.expires_at.to_string(),
-    };
-    Written(answer).into_response()
+    Answer { request, audit_seq: signed.audit_seq }.into_response()
 }

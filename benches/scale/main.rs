@@ -30,7 +30,7 @@ static ALLOCATOR: ZeroizingAllocator = ZeroizingAllocator;
 const SIZES: [Size; 5] = [
     Size::signed(10, 10, 0),
     Size::signed(1000, 1000, 0),
-    Size::signed(10_000, 10_000, 0),
+    Size::signed(100_000, 100_000, 0),
     Size::signed(10, 10, 1_000_000),
     Size::signed(10_000, 10_000, 1_000_000),
 ];

@@ -219,7 +219,7 @@ fn row(then: Now, number: u64, size: &Size) -> String {
         shadow: None,
         counted,
     };
-    to_body(then, Event::Sign(Box::new(signature)))
+    to_body(then, Event::Sign(&signature))
 }
 
 fn fill(ledger: &Ledger, size: &Size, now: Now) {
