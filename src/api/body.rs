@@ -1,7 +1,8 @@
 //! Request bodies: one JSON object of the expected shape, and nothing of it in the error.
 
 use crate::api::error::Problem;
-use crate::types::bytes::ByteSet;
+use crate::api::json::stands_as_it_is;
+use crate::types::bytes::plain_run;
 use crate::wire::{Object, SignRequest};
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
@@ -74,9 +75,6 @@ fn read_plain(text: &str) -> Option<SignRequest> {
 /// What is still to be read.
 struct Plain<'a>(&'a str);
 
-/// What ends a run of characters that mean themselves.
-const SPECIAL: ByteSet = ByteSet::of(b"\"\\").with(0, 0x1f);
-
 impl<'a> Plain<'a> {
     /// Steps over this character, and over spaces before it.
     fn take(&mut self, character: char) -> Option<()> {
@@ -86,7 +84,7 @@ impl<'a> Plain<'a> {
 
     fn text(&mut self) -> Option<Cow<'a, str>> {
         self.take('"')?;
-        let run = self.run()?;
+        let run = self.run();
         match self.0.strip_prefix('"') {
             Some(rest) => {
                 self.0 = rest;
@@ -96,11 +94,11 @@ impl<'a> Plain<'a> {
         }
     }
 
-    fn run(&mut self) -> Option<&'a str> {
-        let end = self.0.bytes().position(|byte| SPECIAL.has(byte))?;
-        let (run, rest) = self.0.split_at(end);
+    /// Takes what stands before the next character that does not mean itself.
+    fn run(&mut self) -> &'a str {
+        let (run, rest) = self.0.split_at(plain_run(self.0.as_bytes(), stands_as_it_is));
         self.0 = rest;
-        Some(run)
+        run
     }
 
     /// The rest of a text in which characters that mean themselves stand behind backslashes.
@@ -115,7 +113,7 @@ impl<'a> Plain<'a> {
             }
             text.push(escaped);
             self.0 = &self.0[2..];
-            text.push_str(self.run()?);
+            text.push_str(self.run());
         }
         self.take('"')?;
         Some(text)

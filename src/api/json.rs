@@ -36,7 +36,8 @@ pub fn push_text(out: &mut Vec<u8>, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn stands_as_it_is(byte: u8) -> bool {
+/// Whether a byte of a text means itself between quotation marks.
+pub fn stands_as_it_is(byte: u8) -> bool {
     byte >= b' ' && byte != b'"' && byte != b'\\'
 }
 

@@ -118,11 +118,6 @@ impl Decimal {
         sum.unwrap_or_else(|| Decimal::large(self.to_large() + other.to_large()))
     }
 
-    /// Adds to this one, where it stands.
-    pub fn add(&mut self, other: &Decimal) {
-        *self = self.plus(other);
-    }
-
     /// The difference; nothing when `other` is more.
     pub fn minus(&self, other: &Decimal) -> Decimal {
         match self.aligned(other) {

@@ -102,7 +102,7 @@ impl Rolling {
 impl Used {
     fn add(&mut self, orders: u64, notional: &Decimal) {
         self.orders += orders;
-        self.notional.add(notional);
+        self.notional = self.notional.plus(notional);
     }
 
     fn without(&self, other: &Used) -> Used {
