@@ -119,6 +119,7 @@ pub fn run(config: Config, password: Option<SecretBytes>, clock: Arc<dyn Clock>)
     }));
     if let Some(secret) = password {
         vault.unlock(&SlotKey { kind: SlotKind::Password, secret }, Accept::default())?;
+        vault.lay_out_log();
     }
     // One thread at a time serves every connection; waiting for hashes and for what is not signed has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS).build();

@@ -285,6 +285,7 @@ impl Ledger {
                 Ok(first_seq) => {
                     self.queue.lock().paid(together.iter().filter(|batch| is_owed(batch)).count());
                     tell_receipts(together, first_seq);
+                    self.space.note_taken(together.iter().map(|batch| batch.entries.len() as u64).sum());
                     written += together.len();
                 }
                 Err(error) => {

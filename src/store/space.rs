@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
 /// With less than this a disk is full, whatever the system says.
 const FULL_BYTES: u64 = 1024 * 1024;
+/// Somebody looks after so many rows: they find room in the log when nothing else does.
+const ROWS_PER_LOOK: u64 = 64;
 
 /// The space of a ledger.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Space {
     state_dir: PathBuf,
     /// How many bytes must be free before the disk counts as no longer full; 0 when it is not.
     scarce_until: AtomicU64,
+    /// Rows since somebody looked.
+    rows: AtomicU64,
     /// What a test says is free.
     #[cfg(test)]
     pretended: crate::types::mutex::Mutex<Option<u64>>,
@@ -35,6 +39,7 @@ impl Space {
             reserve: paths.reserve(),
             state_dir: paths.state_dir.clone(),
             scarce_until: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
             #[cfg(test)]
             pretended: crate::types::mutex::Mutex::new(None),
         }
@@ -75,9 +80,27 @@ impl Space {
     /// After a write that failed: if the disk is full, releases the reserve and notes that space is scarce. Says whether
     /// there was a reserve, so that what is urgent may be tried again.
     pub(crate) fn release_if_full(&self, error: &StoreError) -> bool {
-        if !says_full(error) && self.free_bytes().is_ok_and(|free| free >= FULL_BYTES) {
-            return false;
+        let may_be_full = says_full(error) || !self.free_bytes().is_ok_and(|free| free >= FULL_BYTES);
+        may_be_full && self.release()
+    }
+
+    /// Notes that the ledger has taken so many rows, and now and then looks at the disk: [`Space::note_if_full`].
+    pub(crate) fn note_taken(&self, rows: u64) {
+        if self.rows.fetch_add(rows, Ordering::Relaxed) + rows >= ROWS_PER_LOOK {
+            self.note_if_full();
         }
+    }
+
+    /// If the disk is full, releases the reserve and notes that space is scarce. A write that fails would say so too, but
+    /// only when the log has no room left, and then there may be more to write than the reserve can hold.
+    pub fn note_if_full(&self) {
+        self.rows.store(0, Ordering::Relaxed);
+        if self.free_bytes().is_ok_and(|free| free < FULL_BYTES) {
+            self.release();
+        }
+    }
+
+    fn release(&self) -> bool {
         let held = self.reserve.symlink_metadata().map_or(0, |about| about.len());
         let released = std::fs::remove_file(&self.reserve).is_ok();
         let until = FULL_BYTES + if released { held } else { 0 };
@@ -99,8 +122,7 @@ impl Space {
     /// The system's refusal; half a reserve does not stay.
     pub fn keep_reserve(&self, low_bytes: u64) -> io::Result<()> {
         let whole = self.reserve.symlink_metadata().is_ok_and(|about| about.len() >= RESERVE_BYTES);
-        let room = self.free_bytes()? >= low_bytes.saturating_add(2 * RESERVE_BYTES);
-        if whole || !room || self.was_scarce() {
+        if whole || !self.has_plenty(low_bytes)? || self.was_scarce() {
             return Ok(());
         }
         match std::fs::remove_file(&self.reserve) {
@@ -113,6 +135,14 @@ impl Space {
             let _ = std::fs::remove_file(&self.reserve);
         }
         made
+    }
+
+    /// Whether there is plenty of room above `low_bytes`.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn has_plenty(&self, low_bytes: u64) -> io::Result<bool> {
+        Ok(self.free_bytes()? >= low_bytes.saturating_add(2 * RESERVE_BYTES))
     }
 
     fn make_reserve(&self) -> io::Result<()> {

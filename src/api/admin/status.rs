@@ -4,6 +4,7 @@ use crate::api::admin::{out_of_hand, row_in_time};
 use crate::api::app::App;
 use crate::api::body::parse_admin;
 use crate::api::error::Problem;
+use crate::vault::Vault;
 use crate::vault::lock::Why;
 use crate::vault::unlock::{Accept, SlotKey};
 use crate::wire::{Status, UnlockRequest, Unlocked};
@@ -57,7 +58,8 @@ pub async fn unlock(State(app): State<App>, body: Bytes) -> Result<Json<Unlocked
     let request: UnlockRequest = parse_admin(&body)?;
     let accept = Accept { rollback: request.accept_rollback, clock: request.accept_clock };
     let key = SlotKey::parse(request.secret)?;
-    out_of_hand(&app, move |vault| vault.unlock(&key, accept)).await.map(Json)
+    let unlock = move |vault: &Vault| vault.unlock(&key, accept).inspect(|_| vault.lay_out_log());
+    out_of_hand(&app, unlock).await.map(Json)
 }
 
 /// Locks the vault.

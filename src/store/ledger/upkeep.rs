@@ -1,10 +1,10 @@
 //! What belongs to no request: how the ledger is, work once a second, and the end.
 
-use crate::store::StoreError;
 use crate::store::ledger::{Ledger, cause};
 use crate::store::space::Space;
 use crate::store::writer::Writer;
 use crate::store::writer::anchoring::Marked;
+use crate::store::{StoreError, file};
 use crate::types::mutex::MutexGuard;
 use std::sync::atomic::Ordering;
 
@@ -70,6 +70,15 @@ impl Ledger {
             .inspect_err(|error| tracing::error!(reason = %cause(error), "the ledger could not be brought up to date"))
     }
 
+    /// Makes the log of the database quick to write, if there is plenty of room above `low_bytes` for all of it.
+    ///
+    /// # Errors
+    /// The system's refusal; it is slower then.
+    pub fn lay_out_log(&self, low_bytes: u64) -> Result<(), StoreError> {
+        let has_plenty = self.space.has_plenty(low_bytes).map_err(file::failed("the space on the disk"))?;
+        if has_plenty { self.with_writer(Writer::lay_out_log) } else { Ok(()) }
+    }
+
     /// Whether [`Ledger::tend_ahead`] has something to do that the next commits would otherwise have to, or wait for.
     /// Never waits.
     pub fn is_due(&self) -> bool {
@@ -89,7 +98,11 @@ impl Ledger {
     fn look_ahead(&self) -> Result<(), StoreError> {
         self.anchor_ahead()?;
         // It is synced up to the anchor, so this takes no longer than the pages need.
-        self.with_writer(Writer::fold_if_long)
+        match self.with_writer(Writer::fold_if_long) {
+            // Once: there is nothing more to release.
+            Err(error) if self.space.release_if_full(&error) => self.with_writer(Writer::fold_if_long),
+            folded => folded,
+        }
     }
 
     fn anchor_ahead(&self) -> Result<(), StoreError> {

@@ -25,8 +25,9 @@ use std::sync::Arc;
 
 /// The anchor is written at least every so many rows.
 pub(super) const ROWS_PER_ANCHOR: u64 = 256;
-/// After so many rows it may be written ahead: each time costs two syncs, and the rest of the rows is time enough for them.
-pub(super) const ROWS_AHEAD: u64 = ROWS_PER_ANCHOR / 4 * 3;
+/// After so many rows it is written ahead: each time costs two syncs, and what is left of the rows is time for them also on
+/// a busy processor.
+pub(super) const ROWS_AHEAD: u64 = ROWS_PER_ANCHOR / 2;
 
 /// The anchor, for the writer and whoever writes it ahead. Who holds both locks took `file` first.
 #[derive(Debug)]
@@ -229,13 +230,13 @@ impl Writer {
 
     /// A descriptor of the log that SQLite has open, for as long as the connection. It is opened before anything of it
     /// failed, so a sync of it tells of every failure since.
-    fn log(&mut self) -> Result<Arc<File>, StoreError> {
+    pub(super) fn log(&mut self) -> Result<Arc<File>, StoreError> {
         if let Some(log) = &self.log {
             return Ok(Arc::clone(log));
         }
         let path = self.paths.log();
         let cannot = || file::failed(format!("cannot open {}", path.display()));
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let log = File::from(rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| cannot()(errno.into()))?);
         let about = log.metadata().map_err(cannot())?;
         match self.files.moved(&self.paths)? {

@@ -2,8 +2,9 @@
 
 use crate::store::writer::anchoring::{Marked, ROWS_AHEAD};
 use crate::store::writer::{Writer, not_open};
-use crate::store::{Durability, StoreError, connection};
+use crate::store::{Durability, StoreError, connection, file};
 use rusqlite::hooks::Wal;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,6 +15,8 @@ const LONG_LOG_ROWS: u64 = 3072;
 const LONG_LOG_BYTES: u64 = 16 * 1024 * 1024;
 /// A file of it that is larger than this all the same, after a backup perhaps, is cut.
 const LARGEST_LOG_BYTES: u64 = 32 * 1024 * 1024;
+/// The log is laid out in pieces of so many bytes. Smaller ones cost more for each frame, and so do much larger ones.
+const PIECE_BYTES: u64 = 64 * 1024;
 /// A frame of the log is a page and so much about it (<https://www.sqlite.org/fileformat2.html#the_write_ahead_log>).
 const FRAME_BYTES: u64 = 4096 + 24;
 
@@ -94,6 +97,27 @@ impl Writer {
         self.log_bytes.store(0, Ordering::Relaxed);
         self.folded = self.tail.link.seq;
         Ok(())
+    }
+
+    /// Writes zeros where the log is going to be. The kernel keeps a file in memory in pieces as large as those in which it
+    /// was first written, where it can, and SQLite writes its log in small ones: laid out before, a frame takes a third less
+    /// time, and so does a sync. SQLite takes what is no frame of its own for the end of the log, as it does with what an
+    /// earlier round has left there.
+    ///
+    /// # Errors
+    /// The disk's refusal; the log is as long as before then.
+    pub(crate) fn lay_out_log(&mut self) -> Result<(), StoreError> {
+        let log = self.log()?;
+        let end = log.metadata().map_err(file::failed("the write-ahead log"))?.len();
+        let zeros = [0; PIECE_BYTES as usize];
+        let next = |at: u64| (at + 1).next_multiple_of(PIECE_BYTES);
+        let mut places = std::iter::successors(Some(end), |at| Some(next(*at))).take_while(|at| *at < LONG_LOG_BYTES);
+        let laid_out = places.try_for_each(|at| log.write_all_at(&zeros[..(next(at) - at) as usize], at));
+        laid_out.map_err(|error| {
+            // Zeros that stay behind do no harm.
+            let _ = log.set_len(end);
+            file::failed("the write-ahead log could not be laid out")(error)
+        })
     }
 
     /// Folds the whole write-ahead log in and cuts it, so that no old page stays behind; free pages are overwritten as

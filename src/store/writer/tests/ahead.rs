@@ -297,6 +297,44 @@ fn a_log_of_many_rows_is_folded_before_it_is_long() {
 }
 
 #[test]
+fn a_log_that_was_laid_out_is_read_to_the_end_of_what_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = new_writer(dir.path(), Durability::Process);
+    let (paths, keys) = (writer.paths.clone(), Arc::clone(&writer.keys));
+    let commit = |writer: &mut Writer| writer.commit(&[Batch::of(vec![entry("row")], Vec::new())]).unwrap();
+    let size = || std::fs::metadata(paths.log()).unwrap().len();
+    commit(&mut writer);
+    let before = std::fs::read(paths.log()).unwrap();
+    for _ in 0..2 {
+        writer.lay_out_log().unwrap();
+        assert_eq!(size(), 16 << 20);
+    }
+    let laid_out = std::fs::read(paths.log()).unwrap();
+    assert!(laid_out.starts_with(&before) && laid_out[before.len()..].iter().all(|byte| *byte == 0));
+    for _ in 0..9 {
+        commit(&mut writer);
+    }
+    assert_eq!(size(), 16 << 20);
+    // What a daemon that was killed leaves behind.
+    let files = [paths.database(), paths.log()].map(|path| (std::fs::read(&path).unwrap(), path));
+    drop(writer);
+    files.iter().for_each(|(content, path)| std::fs::write(path, content).unwrap());
+    let mut again = open(&paths, Arc::into_inner(keys).unwrap(), Durability::Full).unwrap();
+    assert_eq!(again.rows(0, 100).unwrap().len(), 11);
+}
+
+#[test]
+fn a_log_that_is_another_is_not_laid_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = new_writer(dir.path(), Durability::Process);
+    writer.commit(&[Batch::of(vec![entry("row")], Vec::new())]).unwrap();
+    std::fs::rename(writer.paths.log(), dir.path().join("log")).unwrap();
+    std::fs::write(writer.paths.log(), "other").unwrap();
+    assert!(writer.lay_out_log().is_err());
+    assert_eq!(std::fs::read(writer.paths.log()).unwrap(), b"other");
+}
+
+#[test]
 fn a_second_that_is_over_does_not_fold_a_short_log() {
     for durability in [Durability::Full, Durability::Process] {
         let dir = tempfile::tempdir().unwrap();
