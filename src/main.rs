@@ -17,9 +17,12 @@ fn main() -> ExitCode {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     match cli::run(std::env::args_os(), Env::of_process()) {
         Next::Exit(code) => code,
-        Next::Serve(start, report) => match daemon::run(start.config, start.password, Arc::new(KernelClock)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => report.failure(&Failure::failed(with_causes(&error), error.help())),
-        },
+        Next::Serve(start, report) => {
+            let cli::serve::Start { config, source, password } = *start;
+            match daemon::run(daemon::Start { config, source, password, clock: Arc::new(KernelClock) }) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => report.failure(&Failure::failed(with_causes(&error), error.help())),
+            }
+        }
     }
 }

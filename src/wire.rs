@@ -234,10 +234,24 @@ pub struct Status {
     pub mode: Option<Mode>,
     /// How secrets are kept out of reach, in words.
     pub memory: String,
-    /// What is weaker on this machine than it should be, in words.
+    /// What is weaker on this machine than it should be, in words: the items below that do not hold.
     pub degraded: Vec<String>,
+    /// What the daemon did to itself at its start, item by item.
+    #[serde(default)]
+    pub hardening: Vec<Hardening>,
     /// Warnings about credentials, in words; empty while locked.
     pub warnings: Vec<String>,
+}
+
+/// One item of how the daemon is hardened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Hardening {
+    /// `not_dumpable`, `no_core`, `no_new_privileges`, `environment`, `key_memory`, `memory_lock`, `landlock` or `seccomp`.
+    pub item: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// How, or why not.
+    pub detail: String,
 }
 
 /// `POST /v1/unlock`: exactly one of the three secrets.

@@ -80,6 +80,7 @@ fn about() -> About {
         admin_socket: String::new(),
         memory: String::new(),
         degraded: Vec::new(),
-        admin_uids: Vec::new(),
+        admin_uids: Arc::default(),
+        hardening: Vec::new(),
     }
 }

@@ -3,6 +3,8 @@
 use crate::api::signer::Signer;
 use crate::api::tally::RefusalCounts;
 use crate::vault::Vault;
+use crate::wire::Hardening;
+use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -24,7 +26,7 @@ pub struct App {
     pub max_wait: Duration,
 }
 
-/// The process, as `status` shows it. Fixed once it listens.
+/// The process, as `status` shows it.
 #[derive(Clone, Debug)]
 pub struct About {
     /// `ip:port` for bots.
@@ -37,6 +39,8 @@ pub struct About {
     pub memory: String,
     /// What is weaker here than it should be, in words.
     pub degraded: Vec<String>,
-    /// The user ids that may use the admin interface.
-    pub admin_uids: Vec<u32>,
+    /// What the process did to itself, item by item.
+    pub hardening: Vec<Hardening>,
+    /// The user ids that may use the admin interface; a reload changes them.
+    pub admin_uids: Arc<RwLock<Vec<u32>>>,
 }

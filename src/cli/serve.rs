@@ -18,17 +18,19 @@ pub struct Args {
 }
 
 /// What the daemon is started with.
-#[derive(Debug)]
 pub struct Start {
     /// The configuration.
     pub config: Config,
+    /// Where it came from, to read it again.
+    pub source: (Flags, Env),
     /// The password to unlock with, when it is to unlock at once.
     pub password: Option<SecretBytes>,
 }
 
 /// Works out the configuration and reads the password, before the daemon opens anything.
 pub fn prepare(args: Args, flags: Flags, env: &Env) -> Result<Start, Failure> {
-    let config = Config::load(&Flags { listen: args.listen, ..flags }, env)?;
+    let flags = Flags { listen: args.listen, ..flags };
+    let config = Config::load(&flags, env)?;
     let password = args.unlock_stdin.then(|| Source::Stdin.secret("")).transpose()?;
-    Ok(Start { config, password })
+    Ok(Start { config, source: (flags, env.clone()), password })
 }

@@ -34,9 +34,16 @@ fn words(status: &Status, paint: Paint) -> String {
         ("admin socket", status.admin_socket.clone()),
         ("daemon", format!("version {}, process {}", status.version, status.pid)),
         ("memory", status.memory.clone()),
+        ("hardening", hardening(status)),
         ("degraded", status.degraded.join("; ")),
     ]);
     format!("{state}\n{lines}")
+}
+
+/// The items that hold; the others are what is degraded.
+fn hardening(status: &Status) -> String {
+    let held: Vec<_> = status.hardening.iter().filter(|item| item.holds).map(|item| item.item.as_str()).collect();
+    held.join(", ")
 }
 
 /// What of the ledger was verified so far, as long as that is not all.
@@ -71,6 +78,7 @@ mod tests {
             mode: None,
             memory: "secret".into(),
             degraded: vec![],
+            hardening: vec![],
             warnings: vec![],
         };
         let words = words(&status, Paint { on: false });

@@ -101,6 +101,8 @@ pub struct Config {
     pub anchor_dir: PathBuf,
     /// The directory of both sockets.
     pub run_dir: PathBuf,
+    /// Whether the daemon refuses to start where something of its own hardening is missing.
+    pub require_hardening: bool,
     /// User ids that may use the admin socket besides root and the daemon's own.
     pub admin_uids: Vec<u32>,
     /// What an acknowledged ledger row survives.
@@ -198,6 +200,7 @@ impl Config {
             anchor_dir: said.anchor_dir.unwrap_or_else(|| beside(&state_dir)),
             run_dir: said.run_dir.map_or_else(|| default_run_dir(env), Ok)?,
             state_dir,
+            require_hardening: said.require_hardening.unwrap_or(false),
             admin_uids: said.admin.uids.unwrap_or_default(),
             durability: said.audit.durability.unwrap_or_default(),
             max_wait_ms: within(said.audit.max_wait_ms.unwrap_or(2000), 100..=60_000, MAX_WAIT)?,
@@ -219,6 +222,7 @@ fn over(first: File, second: File) -> File {
         state_dir: first.state_dir.or(second.state_dir),
         anchor_dir: first.anchor_dir.or(second.anchor_dir),
         run_dir: first.run_dir.or(second.run_dir),
+        require_hardening: first.require_hardening.or(second.require_hardening),
         admin: raw::Admin { uids: first.admin.uids.or(second.admin.uids) },
         audit: audit_over(first.audit, second.audit),
         http: raw::Http { max_connections: first.http.max_connections.or(second.http.max_connections) },
@@ -256,6 +260,7 @@ fn variables_said(env: &Env) -> Result<File, ConfigError> {
         state_dir: path("SIGNVAULT_STATE_DIR"),
         anchor_dir: path("SIGNVAULT_ANCHOR_DIR"),
         run_dir: path("SIGNVAULT_RUN_DIR"),
+        require_hardening: parsed(env, "SIGNVAULT_REQUIRE_HARDENING", "true or false", |text| text.parse().ok())?,
         admin: raw::Admin { uids: parsed(env, "SIGNVAULT_ADMIN_UIDS", "numbers with commas between them", listed)? },
         audit: raw::Audit {
             durability: parsed(env, "SIGNVAULT_AUDIT_DURABILITY", "full or process", word)?,
@@ -295,10 +300,14 @@ fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
     T::deserialize(StrDeserializer::<serde::de::value::Error>::new(text)).ok()
 }
 
-/// What the file says that counts: the one that was named, or the first of the usual places that has one.
-fn file_said(flags: &Flags, env: &Env) -> Result<File, ConfigError> {
+/// The configuration file that counts: the one that was named, or the first of the usual places that has one.
+pub fn file_in_use(flags: &Flags, env: &Env) -> Option<PathBuf> {
     let named = flags.config.clone().or_else(|| env.path("SIGNVAULT_CONFIG")).map(|path| env.absolute(&path));
-    let Some(path) = named.or_else(|| usual_file(env)) else { return Ok(File::default()) };
+    named.or_else(|| usual_file(env))
+}
+
+fn file_said(flags: &Flags, env: &Env) -> Result<File, ConfigError> {
+    let Some(path) = file_in_use(flags, env) else { return Ok(File::default()) };
     let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::Read(path.clone(), error))?;
     let file = File::parse(&text).map_err(|error| ConfigError::File(path, error))?;
     let paths = [("state_dir", &file.state_dir), ("anchor_dir", &file.anchor_dir), ("run_dir", &file.run_dir)];

@@ -19,6 +19,8 @@ pub struct File {
     pub anchor_dir: Option<PathBuf>,
     /// The directory of both sockets. Default `/run/signvault` for root, otherwise `$XDG_RUNTIME_DIR/signvault`.
     pub run_dir: Option<PathBuf>,
+    /// Whether the daemon refuses to start where something of its own hardening is missing. Default false.
+    pub require_hardening: Option<bool>,
     /// Who may administer. Default root and the daemon's own user.
     #[serde(default)]
     pub admin: Admin,
@@ -176,7 +178,7 @@ mod tests {
             shipped.lines().map(|line| line.strip_prefix("#").filter(|rest| !rest.starts_with(' ')).unwrap_or(line));
         let file = File::parse(&switched_on.collect::<Vec<_>>().join("\n")).unwrap();
         assert_eq!(file.listen, Some("127.0.0.1:8731".parse().unwrap()));
-        assert_eq!(file.http.max_connections, Some(256));
+        assert_eq!((file.http.max_connections, file.require_hardening), (Some(256), Some(false)));
         let audit = Audit {
             durability: Some(Durability::Full),
             max_wait_ms: Some(2000),

@@ -35,6 +35,7 @@ pub mod mac;
 pub mod random;
 pub mod record;
 pub mod recovery;
+pub mod self_check;
 pub mod signature;
 pub mod slot;
 

@@ -60,6 +60,12 @@ pub enum ListenError {
     /// Another daemon listens there or is just about to.
     #[error("{0} is in use by another daemon")]
     InUse(PathBuf),
+    /// The service manager opened something that can't be served.
+    #[error("the service manager opened {0}")]
+    Inherited(&'static str),
+    /// The service manager opened a socket that the configuration does not name.
+    #[error("the service manager opened {0}, and nothing here is served there")]
+    Unserved(PathBuf),
     /// The kernel refused.
     #[error("cannot listen on {path}")]
     Unix {

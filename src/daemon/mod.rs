@@ -1,27 +1,34 @@
-//! The process: harden → files → vault → listen → serve → drain → lock. This is the one place where everything is put
+//! The process: harden → files → confine → vault → listen → serve → drain → lock. This is the one place where everything is put
 //! together; nothing here decides anything.
 
 pub mod clock;
 pub mod drain;
 pub mod harden;
+pub mod inherit;
 pub mod listen;
 pub mod log;
+pub mod notify;
 pub mod relay;
+pub mod reload;
+pub mod sandbox;
+pub mod sockets;
 pub mod tend;
+pub mod unattended;
 
 use crate::api::app::{About, App};
-use crate::api::connection::Interface;
-use crate::api::guard::Rules;
-use crate::api::limits::Limits;
 use crate::api::signer::Signer;
 use crate::api::tally::RefusalCounts;
-use crate::api::{admin_routes, bot_routes};
-use crate::config::Config;
-use crate::config::raw;
+use crate::config::{self, Config, Env, Flags, raw};
+use crate::crypto::self_check::{self, self_check};
 use crate::crypto::slot::SlotKind;
 use crate::daemon::drain::Drained;
-use crate::daemon::listen::{ListenError, Listener};
-use crate::daemon::relay::Relayed;
+use crate::daemon::inherit::Inherited;
+use crate::daemon::listen::ListenError;
+use crate::daemon::notify::Watchdog;
+use crate::daemon::relay::{Look, Relayed};
+use crate::daemon::reload::Reload;
+use crate::daemon::sandbox::Reach;
+use crate::daemon::sockets::Sockets;
 use crate::recipe::{self, Recipe};
 use crate::secret::heap::use_one_heap;
 use crate::secret::{Arena, ArenaError, SecretBytes};
@@ -32,6 +39,9 @@ use crate::vault::lock::Why;
 use crate::vault::recipes::Recipes;
 use crate::vault::unlock::{Accept, SlotKey, UnlockError};
 use crate::vault::{Care, Setup, Vault};
+use crate::wire::Hardening;
+use parking_lot::RwLock;
+use sd_notify::NotifyState;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -39,17 +49,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 /// Admin's actions that may wait for the disk or hash at the same time.
 const ORDINARY_ACTIONS: usize = 8;
 /// Threads for them, and for the rows of actions that hold already: those wait briefly, all but one.
 const HELPERS: usize = 2 * ORDINARY_ACTIONS;
-/// File descriptors that bots leave alone: the daemon's own files and sockets, and its admin's connections.
-const KEPT_DESCRIPTORS: u64 = 32;
-/// The longest body of an admin's request: a policy with room to spare.
-const ADMIN_BODY_BYTES: usize = 256 * 1024;
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +81,12 @@ pub enum DaemonError {
     /// The kernel gave no runtime, thread or signal.
     #[error("the daemon could not start its threads")]
     Runtime(#[source] io::Error),
+    /// Something of the hardening is missing that the configuration requires.
+    #[error("the process could not be hardened as required: {}", .0.join("; "))]
+    Degraded(Vec<String>),
+    /// An algorithm computes wrongly.
+    #[error(transparent)]
+    SelfCheck(#[from] self_check::Wrong),
     /// The signing thread panicked.
     #[error("the signing thread ended; the vault is locked")]
     Broken,
@@ -91,24 +103,53 @@ impl DaemonError {
             DaemonError::Arena(_) => "raise the limit of locked memory (ulimit -l)",
             DaemonError::Unlock(_) => "start without --unlock-stdin, then see what `signvault unlock` says",
             DaemonError::Runtime(_) => "free memory and file descriptors",
+            DaemonError::Degraded(_) => "give the machine what is missing, or set require_hardening = false",
+            DaemonError::SelfCheck(_) => "sign nothing on this machine: its processor, memory or this build is broken",
             DaemonError::Broken => "please report this with the log",
         }
     }
 }
 
-/// Runs the daemon by this clock until it is told to stop.
+/// What the daemon is started with.
+pub struct Start {
+    /// The configuration.
+    pub config: Config,
+    /// Where it came from, to read it again.
+    pub source: (Flags, Env),
+    /// The password to unlock with, when it is to unlock at once.
+    pub password: Option<SecretBytes>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Runs the daemon until it is told to stop.
 ///
 /// # Errors
 /// [`DaemonError`]. Whatever happened, the vault is locked when this returns.
-pub fn run(config: Config, password: Option<SecretBytes>, clock: Arc<dyn Clock>) -> Result<(), DaemonError> {
+pub fn run(start: Start) -> Result<(), DaemonError> {
     use_one_heap();
-    let mut degraded = harden::harden();
-    log::start(config.log_level, config.log_format);
+    let Start { config, source, password, clock } = start;
+    // What comes from the environment is taken before that is forgotten.
+    let (inherited, watchdog) = (Inherited::take()?, Arc::new(Watchdog::asked_for()));
+    let to_journal = log::is_journal(source.1.text("JOURNAL_STREAM"));
+    let mut hardening = vec![harden::forget_environment()];
+    hardening.extend(harden::harden());
+    let set_level = log::start(config.log_level, config.log_format, to_journal);
+    self_check()?;
     let paths = Paths { state_dir: config.state_dir.clone(), anchor_dir: config.anchor_dir.clone() };
     file::private_dir(&paths.state_dir)?;
+    file::private_dir(&paths.anchor_dir)?;
+    make_run_dir(&config.run_dir).map_err(DaemonError::RunDir)?;
     let _held_until_the_end = file::lock(&paths.lock())?.ok_or(DaemonError::Held)?;
     let arena = Arena::new()?;
-    degraded.extend(arena.protection().degraded().map(str::to_owned));
+    hardening.extend(harden::key_memory(arena.protection()));
+    let key = match password {
+        Some(secret) => Some((true, SlotKey { kind: SlotKind::Password, secret })),
+        None => unattended::read_key(unattended::key_file(&source.1)).map(|key| (false, key)),
+    };
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    hardening.extend(confine(&config, &source));
+    require(&config, &hardening)?;
     let vault = Arc::new(Vault::new(Setup {
         paths,
         durability: durability(&config),
@@ -117,18 +158,75 @@ pub fn run(config: Config, password: Option<SecretBytes>, clock: Arc<dyn Clock>)
         arena,
         recipes: Recipes::later(recipes),
     }));
-    if let Some(secret) = password {
-        vault.unlock(&SlotKey { kind: SlotKind::Password, secret }, Accept::default())?;
-        vault.lay_out_log();
+    match key {
+        Some((true, password)) => {
+            vault.unlock(&password, Accept::default())?;
+            vault.lay_out_log();
+        }
+        Some((false, key)) => unattended::unlock(&vault, &key),
+        None => (),
     }
+    let read = Box::new(move || Config::load(&source.0, &source.1));
+    let admin_uids = Arc::new(RwLock::new(config.admin_uids.clone()));
+    let reload = Reload { read, set_level, vault: Arc::clone(&vault), admin_uids };
+    run_vault(Served { config, groups, inherited, hardening, reload, watchdog }, vault)
+}
+
+/// Gives up what the daemon does not need, before there is another thread: each has what the one that started it has.
+fn confine(config: &Config, source: &(Flags, Env)) -> [Hardening; 2] {
+    let configuration = config::file_in_use(&source.0, &source.1);
+    let reach = Reach {
+        own: [&config.state_dir, &config.anchor_dir, &config.run_dir],
+        configuration: configuration.as_deref().and_then(Path::parent).map(Path::to_owned),
+        port: config.listen.port(),
+    };
+    [sandbox::confine_files(&reach), sandbox::confine_calls()]
+}
+
+/// Refuses to go on with less than what the configuration requires.
+fn require(config: &Config, hardening: &[Hardening]) -> Result<(), DaemonError> {
+    let missing = harden::missing(hardening);
+    for item in hardening {
+        match item.holds {
+            true => tracing::info!(item = %item.item, detail = %item.detail, "hardened"),
+            false => tracing::warn!(item = %item.item, detail = %item.detail, "not hardened"),
+        }
+    }
+    match config.require_hardening && !missing.is_empty() {
+        true => Err(DaemonError::Degraded(missing)),
+        false => Ok(()),
+    }
+}
+
+/// What is served with, besides the vault.
+struct Served {
+    config: Config,
+    /// The text of `/etc/group`.
+    groups: String,
+    inherited: Inherited,
+    hardening: Vec<Hardening>,
+    reload: Reload,
+    watchdog: Arc<Watchdog>,
+}
+
+/// Serves a vault, and locks it in the end.
+fn run_vault(served: Served, vault: Arc<Vault>) -> Result<(), DaemonError> {
     // One thread at a time serves every connection; waiting for hashes and for what is not signed has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS).build();
     let runtime = runtime.map_err(DaemonError::Runtime)?;
-    let max_wait = config.max_wait();
+    let max_wait = served.config.max_wait();
     let (signer, turns) = Signer::new(Arc::clone(&vault), max_wait);
-    let serving = serve(config, Arc::clone(&vault), signer.clone(), degraded);
-    let relayed = Relayed::start(runtime, (signer, turns), serving).map_err(DaemonError::Runtime)?;
+    let look: Look = {
+        let (signer, vault, watchdog) = (signer.clone(), Arc::clone(&vault), Arc::clone(&served.watchdog));
+        Box::new(move |turn| {
+            signer.look();
+            watchdog.look(|| turn.filter(|_| vault.disk_work().is_none()));
+        })
+    };
+    let serving = serve(served, Arc::clone(&vault), signer.clone());
+    let relayed = Relayed::start(runtime, (signer, turns), look, serving).map_err(DaemonError::Runtime)?;
     let served = relayed.watch().unwrap_or(Err(DaemonError::Broken));
+    notify::tell(&[NotifyState::Stopping]);
     relayed.end(max_wait);
     lock_at_the_end(vault, max_wait);
     tracing::info!("stopped");
@@ -181,26 +279,33 @@ fn recipes() -> BTreeMap<String, Arc<Recipe>> {
 }
 
 /// Listens, serves, and drains when a signal says so.
-async fn serve(config: Config, vault: Arc<Vault>, signer: Signer, degraded: Vec<String>) -> Result<(), DaemonError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
+async fn serve(served: Served, vault: Arc<Vault>, signer: Signer) -> Result<(), DaemonError> {
+    let Served { mut config, groups, inherited, hardening, reload, watchdog } = served;
+    let mut signals = Signals::listen().map_err(DaemonError::Runtime)?;
     let (stop, stopping) = watch::channel(false);
-    let sockets = Sockets::bind(&config)?;
+    let sockets = Sockets::bind(&config, &groups, inherited)?;
     let counts = Arc::new(RefusalCounts::default());
-    let about = Arc::new(about(&config, &vault, sockets.address, degraded));
+    let about = Arc::new(about(&config, &vault, sockets.address, hardening, Arc::clone(&reload.admin_uids)));
     let (ordinary, max_wait) = (Arc::new(Semaphore::new(ORDINARY_ACTIONS)), config.max_wait());
     let app = App { vault: Arc::clone(&vault), signer, counts: Arc::clone(&counts), about, ordinary, max_wait };
-    announce(&app);
     let mut serving = tokio::task::JoinSet::new();
     for (listener, interface) in sockets.interfaces(&config, &app) {
         serving.spawn(listen::serve(listener, interface, stopping.clone()));
     }
-    let tending = tokio::spawn(tend::tend(Arc::clone(&vault), Arc::clone(&counts)));
-    let ahead = tokio::spawn(tend::tend_ahead(Arc::clone(&vault), app.signer.clone()));
-    let ended = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-        () = app.signer.gone() => Err(DaemonError::Broken),
+    let mut beside = tokio::task::JoinSet::new();
+    beside.spawn(tend::tend(Arc::clone(&vault), Arc::clone(&counts)));
+    beside.spawn(tend::tend_ahead(Arc::clone(&vault), app.signer.clone()));
+    beside.spawn(notify::keep_told(Arc::clone(&vault)));
+    beside.spawn(async move { watchdog.beat().await });
+    announce(&app);
+    let ended = loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Stop => break Ok(()),
+                Told::Reload => config = reload.run(config),
+            },
+            () = app.signer.gone() => break Err(DaemonError::Broken),
+        }
     };
     tracing::info!("stopping: requests in flight are finished, new ones refused");
     stop.send_replace(true);
@@ -209,55 +314,41 @@ async fn serve(config: Config, vault: Arc<Vault>, signer: Signer, degraded: Vec<
             tracing::warn!(connections, "connections were cut off");
         }
     }
-    tending.abort();
-    ahead.abort();
+    beside.abort_all();
     // Not known of a disk that hangs.
     let _ = tokio::time::timeout(config.max_wait(), tend::note_refusals(&vault, &counts)).await;
     ended
 }
 
-/// What the daemon listens on, and where.
-struct Sockets {
-    tcp: Listener,
-    sign: Listener,
-    admin: Listener,
-    address: SocketAddr,
+/// The signals that mean something.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
 }
 
-impl Sockets {
-    fn bind(config: &Config) -> Result<Sockets, DaemonError> {
-        make_run_dir(&config.run_dir).map_err(DaemonError::RunDir)?;
-        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
-        let group = |name| listen::find_group(&groups, name);
-        let tcp = listen::bind_tcp(config.listen)?;
-        let sign = listen::bind_unix(&config.run_dir, "sign.sock", group("signvault-bots"))?;
-        let admin = listen::bind_unix(&config.run_dir, "admin.sock", group("signvault-admin"))?;
-        let address = tcp.tcp_address().unwrap_or(config.listen);
-        Ok(Sockets { tcp, sign, admin, address })
-    }
-
-    fn interfaces(self, config: &Config, app: &App) -> [(Listener, Arc<Interface>); 3] {
-        let most = most_connections(config);
-        let limits = Limits { connections: most, connections_per_peer: most, ..Limits::default() };
-        // The kernel tells users of a socket apart, so none of them may take every place; over TCP it does not.
-        let shared = Limits { connections_per_peer: (most / 2).max(1), ..limits.clone() };
-        let admin_limits = Limits { body_bytes: ADMIN_BODY_BYTES, ..Limits::default() };
-        let over_tcp = Rules::tcp(self.address.port(), &config.allowed_hosts, &limits);
-        let interface = |routes, rules, limits| Interface::new(routes, rules, limits, Arc::clone(&app.counts));
-        [
-            (self.tcp, interface(bot_routes(app.clone()), over_tcp, limits.clone())),
-            (self.sign, interface(bot_routes(app.clone()), Rules::unix(&limits), shared)),
-            (self.admin, interface(admin_routes(app.clone()), Rules::unix(&admin_limits), admin_limits)),
-        ]
-    }
+/// What a signal says.
+enum Told {
+    Stop,
+    Reload,
 }
 
-/// As many connections for each of the bots' interfaces as were configured, or as leave enough files to the rest: a crowd
-/// on one must not shut out the bots on the other, the admin or the database.
-fn most_connections(config: &Config) -> usize {
-    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    let for_each = usize::try_from(open_files.saturating_sub(KEPT_DESCRIPTORS) / 2).unwrap_or(usize::MAX);
-    (config.max_connections as usize).min(for_each.max(1))
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
 }
 
 /// Makes the run directory with mode 0755: bots must reach their socket in it.
@@ -271,25 +362,26 @@ fn make_run_dir(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
-fn about(config: &Config, vault: &Vault, address: SocketAddr, degraded: Vec<String>) -> About {
+fn about(
+    config: &Config,
+    vault: &Vault,
+    address: SocketAddr,
+    hardening: Vec<Hardening>,
+    admin_uids: Arc<RwLock<Vec<u32>>>,
+) -> About {
     About {
         listen: address.to_string(),
         sign_socket: config.sign_socket().display().to_string(),
         admin_socket: config.admin_socket().display().to_string(),
         memory: vault.arena().protection().as_str().to_owned(),
-        degraded,
-        admin_uids: config.admin_uids.clone(),
+        degraded: harden::missing(&hardening),
+        hardening,
+        admin_uids,
     }
 }
 
+/// Says, in the log and to the service manager, that everything is there.
 fn announce(app: &App) {
-    let state = match (app.vault.is_unlocked(), app.vault.is_initialized()) {
-        (true, _) => "unlocked",
-        (false, true) => "locked: run `signvault unlock`",
-        (false, false) => "uninitialized: run `signvault init`",
-    };
+    let state = notify::ready(&app.vault);
     tracing::info!(listen = %app.about.listen, sign_socket = %app.about.sign_socket, state, "listening");
-    for words in &app.about.degraded {
-        tracing::warn!(degraded = %words, "hardening");
-    }
 }

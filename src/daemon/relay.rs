@@ -33,11 +33,15 @@ struct Relay {
     leave: Notify,
 }
 
+/// What is done every [`LOOK`], whoever drives the loop; it is told the turn that is under way.
+pub type Look = Box<dyn Fn(Option<u64>) + Send + Sync>;
+
 /// The two threads of a daemon that serves.
 pub struct Relayed<T> {
     relay: Arc<Relay>,
     runtime: Arc<Runtime>,
     signer: Signer,
+    look: Look,
     signing: JoinHandle<()>,
     served: Receiver<T>,
 }
@@ -50,6 +54,7 @@ impl<T: Send + 'static> Relayed<T> {
     pub fn start(
         runtime: Runtime,
         (signer, turns): (Signer, Turns),
+        look: Look,
         serving: impl Future<Output = T> + Send + 'static,
     ) -> io::Result<Relayed<T>> {
         let (relay, runtime) = (Arc::new(Relay::default()), Arc::new(runtime));
@@ -65,7 +70,7 @@ impl<T: Send + 'static> Relayed<T> {
             let (relay, runtime) = (Arc::clone(&relay), Arc::clone(&runtime));
             move || relay.take_turns(&runtime, turns)
         })?;
-        Ok(Relayed { relay, runtime, signer, signing, served })
+        Ok(Relayed { relay, runtime, signer, look, signing, served })
     }
 
     /// Waits for the end of serving and relieves the signer meanwhile where a disk keeps it. Returns what serving came
@@ -76,7 +81,7 @@ impl<T: Send + 'static> Relayed<T> {
             match self.served.recv_timeout(LOOK) {
                 Ok(served) => return Some(served),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.signer.look(),
+                Err(RecvTimeoutError::Timeout) => (self.look)(self.relay.work.under_way()),
             }
             // A turn that lasts from one look to the next takes long.
             let now = self.relay.work.under_way();
@@ -104,7 +109,7 @@ impl<T: Send + 'static> Relayed<T> {
         loop {
             tokio::select! {
                 () = self.relay.leave.notified() => return,
-                _ = looks.tick() => self.signer.look(),
+                _ = looks.tick() => (self.look)(self.relay.work.under_way()),
             }
         }
     }

@@ -59,7 +59,7 @@ impl Vault {
 
     /// Waits for one's turn to act as long as anyone waits for the disk, which the other action may do.
     pub(crate) fn turn_in_time(&self) -> Option<Turn<'_>> {
-        Some(Turn { _only: self.admin.try_lock_for(self.setup.care.max_wait)? })
+        Some(Turn { _only: self.admin.try_lock_for(self.care().max_wait)? })
     }
 
     /// One's turn, if nobody else acts: for what can as well be done a second later.

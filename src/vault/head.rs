@@ -35,7 +35,7 @@ impl Vault {
         let mut state = self.state();
         let State::Unlocked(unlocked) = &mut *state else { return };
         let standing = unlocked.ledger.standing();
-        if unlocked.logged.is_old(standing.tail.seq, now, &self.setup.care) {
+        if unlocked.logged.is_old(standing.tail.seq, now, &self.care()) {
             unlocked.logged = Logged { sequence: standing.tail.seq, boot_ms: now.boot_ms };
             drop(state);
             log_head(&standing);

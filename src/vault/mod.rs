@@ -107,6 +107,8 @@ impl Default for Care {
 /// A vault, open or not. Shared by every connection.
 pub struct Vault {
     setup: Setup,
+    /// As the setup says at first.
+    care: Mutex<Care>,
     state: Mutex<State>,
     admin: Mutex<()>,
     hashing: Mutex<()>,
@@ -117,6 +119,7 @@ impl Vault {
     /// A locked vault, or one that is not there yet.
     pub fn new(setup: Setup) -> Vault {
         Vault {
+            care: Mutex::new(setup.care),
             setup,
             state: Mutex::new(State::Locked),
             admin: Mutex::new(()),
@@ -143,6 +146,15 @@ impl Vault {
     /// The locked memory for keys.
     pub fn arena(&self) -> &Arc<Arena> {
         &self.setup.arena
+    }
+
+    /// Looks after the ledger like this from now on; a ledger that is open waits for its disk as long as before.
+    pub fn set_care(&self, care: Care) {
+        *self.care.lock() = care;
+    }
+
+    fn care(&self) -> Care {
+        *self.care.lock()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

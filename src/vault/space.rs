@@ -58,7 +58,7 @@ impl Vault {
     /// Makes the ledger quick to write, right after an unlock: a matter of milliseconds. Without it, or where the disk has
     /// little room, signatures take longer, and nothing else is different.
     pub fn lay_out_log(&self) {
-        let laid_out = self.ledger().map(|ledger| ledger.lay_out_log(self.setup.care.low_space_bytes));
+        let laid_out = self.ledger().map(|ledger| ledger.lay_out_log(self.care().low_space_bytes));
         if let Ok(Err(error)) = laid_out {
             tracing::debug!(%error, "the write-ahead log could not be laid out");
         }
@@ -98,7 +98,7 @@ impl Vault {
 
     /// Sets the disk's mode by the space that is left, and keeps a reserve while there is plenty.
     fn watch_space(&self, ledger: &Ledger) {
-        let low = self.setup.care.low_space_bytes;
+        let low = self.care().low_space_bytes;
         let space = ledger.space();
         match space.free_bytes() {
             Err(error) => tracing::warn!(%error, "the space on the disk of the ledger is not known"),

@@ -265,7 +265,7 @@ impl Vault {
         let first_kept = opened.writer.state().first_kept;
         let mut backlog = Some(Backlog { at: first_kept, until: opened.verified_after });
         backlog = backlog.filter(|backlog| backlog.at != backlog.until);
-        let ledger = Arc::new(Ledger::new(opened.writer).waiting_at_most(self.setup.care.max_wait));
+        let ledger = Arc::new(Ledger::new(opened.writer).waiting_at_most(self.care().max_wait));
         while past.distrusts()
             && let Some(left) = backlog
         {

@@ -1,42 +1,46 @@
 //! The wall clock jumps, stands still, or shows another century, while the daemon runs. No signature ever carries a time
 //! more than five seconds off the line of the boot clock, and signing goes on ten seconds after the clock is back.
 //!
-//! The clock is libfaketime's (Debian: faketime), preloaded into the daemon and told what to show by a file. The boot
-//! clock stays the kernel's.
+//! The clock is that of `shown_clock.c`, preloaded into the daemon and told what to show by a file. The boot clock stays the
+//! kernel's.
 
 use crate::run::Run;
 use crate::support::http::{Connection, Response};
 use crate::support::{Daemon, Vault};
 use crate::trace::serve_traced;
-use crate::vaults::{Admin, Original};
+use crate::vaults::{Admin, Original, preloaded};
 use crate::witness::told;
 use signvault::types::clock::UnixMs;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What the clock is made to show, as faketime writes it; and whether it shows that at once or only by and by.
-const JUMPS: [(&str, &str); 7] = [
-    ("an hour ahead", "+3600"),
-    ("an hour behind", "-3600"),
-    ("31 seconds ahead", "+31"),
-    ("31 seconds behind", "-31"),
-    ("after 2038", "@2038-01-19 03:14:09"),
-    ("after 2106", "@2106-02-07 06:28:17"),
-    ("frozen", FROZEN),
+/// What the clock is made to show.
+#[derive(Clone, Copy)]
+enum Clock {
+    /// So many seconds more than the kernel's.
+    Off(i64),
+    /// So many seconds since 1970, always.
+    At(i64),
+    /// The moment at which it is told to, from then on.
+    Frozen,
+}
+
+const JUMPS: [(&str, Clock); 7] = [
+    ("an hour ahead", Clock::Off(3600)),
+    ("an hour behind", Clock::Off(-3600)),
+    ("31 seconds ahead", Clock::Off(31)),
+    ("31 seconds behind", Clock::Off(-31)),
+    ("after 2038", Clock::At(2_147_483_649)),
+    ("after 2106", Clock::At(4_294_967_297)),
+    ("frozen", Clock::Frozen),
 ];
+/// As it is.
+const RIGHT: Clock = Clock::Off(0);
 /// The calls that ask the kernel whether a time server keeps its clock.
 const ADJUST: &str = "adjtimex,clock_adjtime";
-/// Stands for the moment at which the clock stops.
-const FROZEN: &str = "frozen";
-/// As it is.
-const RIGHT: &str = "+0";
-/// Where Debian puts the library, on the machines that it knows.
-const LIBRARIES: [&str; 3] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/faketime/libfaketimeMT.so.1",
-];
 /// A signature's time may be off by this much.
 const TOLERANCE_MS: i64 = 5000;
 /// How long the clock must be back before it is believed again.
@@ -44,13 +48,12 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 /// T71. A round is one jump and the way back; all at the same time, each with a daemon of its own.
 pub fn t71_a_clock_that_jumps_signs_nothing_and_heals(run: &mut Run) {
-    let library = LIBRARIES.iter().map(Path::new).find(|path| path.exists());
-    let library = library.expect("libfaketime is not there: apt-get install faketime");
     let original = Original::new();
+    let library = preloaded(&original, "shown_clock");
     for _ in 0..run.rounds.div_ceil(JUMPS.len()) {
         let wrong: Vec<Vec<String>> = thread::scope(|scope| {
             let jumping: Vec<_> =
-                JUMPS.iter().map(|(_, shown)| scope.spawn(|| jump(&original, library, shown))).collect();
+                JUMPS.iter().map(|(_, shown)| scope.spawn(|| jump(&original, &library, *shown))).collect();
             jumping.into_iter().map(|one| one.join().unwrap_or_else(|_| vec!["a panic".to_owned()])).collect()
         });
         for ((name, _), wrong) in JUMPS.iter().zip(wrong) {
@@ -76,26 +79,21 @@ struct Shown<'a> {
 impl<'a> Shown<'a> {
     fn by(vault: &'a Vault, library: &Path, token: &'a str) -> Shown<'a> {
         let file = vault.dir().join("clock");
-        std::fs::write(&file, RIGHT).expect("written");
+        std::fs::write(&file, RIGHT.bytes()).expect("written");
         let shown = file.to_str().expect("UTF-8").to_owned();
         let library = library.to_str().expect("UTF-8").to_owned();
         let mut options = ["-e".to_owned(), format!("trace={ADJUST}"), "-e".to_owned(), no_time_server()].to_vec();
-        for (name, value) in [
-            ("LD_PRELOAD", library.as_str()),
-            ("FAKETIME_TIMESTAMP_FILE", shown.as_str()),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ("TZ", "UTC"),
-        ] {
+        for (name, value) in [("LD_PRELOAD", library.as_str()), ("SHOWN_CLOCK", shown.as_str())] {
             options.extend(["-E".to_owned(), format!("{name}={value}")]);
         }
         let command = serve_traced(vault, &options);
         Shown { daemon: vault.serve_by(command), file, token, wrong: Vec::new(), signed: 0 }
     }
 
-    fn show(&self, what: &str) {
-        let next = self.file.with_extension("next");
-        std::fs::write(&next, what).and_then(|()| std::fs::rename(&next, &self.file)).expect("written");
+    /// In place: the daemon has the file mapped.
+    fn show(&self, what: Clock) {
+        let file = File::options().write(true).open(&self.file).expect("the clock's file");
+        file.write_all_at(&what.bytes(), 0).expect("written");
     }
 
     /// Asks once; a signature must carry the right time.
@@ -136,16 +134,15 @@ impl<'a> Shown<'a> {
     }
 }
 
-fn jump(original: &Original, library: &Path, shown: &str) -> Vec<String> {
+fn jump(original: &Original, library: &Path, shown: Clock) -> Vec<String> {
     let vault = original.copy();
     let mut clock = Shown::by(&vault, library, &original.token);
     Admin::of(&clock.daemon).unlock(&original.key).ok();
     let before = clock.ask_for(Duration::from_millis(500));
     clock.require(before.1.is_none(), format!("refused while the clock was right: {before:?}"));
-    if shown == FROZEN {
+    if matches!(shown, Clock::Frozen) {
         // Right at first, and wrong once it has stood still for longer than the tolerance.
-        let stopped = UnixMs(now_ms()).to_string();
-        clock.show(&stopped[..19].replace('T', " "));
+        clock.show(shown);
         let (_, refused) = clock.ask_for(Duration::from_secs(8));
         clock.require(refused.is_some(), "signed on by a clock that stands still".to_owned());
     } else {
@@ -163,6 +160,22 @@ fn jump(original: &Original, library: &Path, shown: &str) -> Vec<String> {
         wrong.push(format!("it did not end well; {signed} signatures"));
     }
     wrong
+}
+
+impl Clock {
+    /// As `shown_clock.c` reads it.
+    fn bytes(self) -> [u8; 16] {
+        const PER_SECOND: i64 = 1_000_000_000;
+        let (added, stands) = match self {
+            Clock::Off(seconds) => (seconds * PER_SECOND, 0),
+            Clock::At(seconds) => (0, seconds * PER_SECOND),
+            Clock::Frozen => (0, now_ms() * 1_000_000),
+        };
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&added.to_ne_bytes());
+        bytes[8..].copy_from_slice(&stands.to_ne_bytes());
+        bytes
+    }
 }
 
 fn now_ms() -> i64 {

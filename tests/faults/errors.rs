@@ -6,9 +6,9 @@ use crate::run::Run;
 use crate::story::Story;
 use crate::support::Vault;
 use crate::trace::{FILE_CALLS, calls_of_the_busiest_thread, files_of, inject, injected, serve_traced};
-use crate::vaults::{Admin, Original, serve};
+use crate::vaults::{Admin, Original, preloaded, serve};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Calls that the daemon makes again when they are interrupted. A sync is not: it fails, and heals, as under T67.
@@ -63,7 +63,7 @@ pub fn t67_each_call_that_fails_is_a_typed_refusal_and_heals(run: &mut Run) {
 /// it is told as if nothing were.
 pub fn t69_short_and_interrupted_calls_change_nothing(run: &mut Run) {
     let original = Original::new();
-    let library = short_calls(&original);
+    let library = preloaded(&original, "short_calls");
     for number in 0..run.rounds {
         match INTERRUPTED.get(number % (2 * INTERRUPTED.len())) {
             Some(call) => interrupted(run, &original, call, number),
@@ -100,16 +100,6 @@ fn as_without(told: Told) -> Vec<String> {
         wrong.push(format!("{} answers were refusals", told.refusals));
     }
     wrong
-}
-
-/// The library that cuts calls short, compiled by the same compiler as the database.
-fn short_calls(original: &Original) -> PathBuf {
-    let library = original.vault().dir().join("short_calls.so");
-    let mut compile = Command::new("cc");
-    compile.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library);
-    compile.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/short_calls.c"));
-    assert!(compile.status().expect("cc runs").success());
-    library
 }
 
 /// How a call fails: only what writes can find no space.

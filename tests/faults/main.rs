@@ -3,7 +3,7 @@
 //!
 //! `make faults-short` is part of `make check`; `make faults` takes an hour. `cargo test --test faults -- --list` says
 //! what there is, and `cargo test --test faults -- t66 --rounds 50 --seed 7` runs one as long as wanted. What a program
-//! needs of the machine (root, strace, faketime) it says when it is not there, and fails.
+//! needs of the machine (root, strace, a C compiler) it says when it is not there, and fails.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on says so by panicking")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "programs that say what they found")]

@@ -9,12 +9,16 @@
 #include <unistd.h>
 
 static _Thread_local uint64_t state;
+static uint64_t seed = 1;
+
+/* Before the daemon forgets its environment. */
+__attribute__((constructor)) static void read_seed(void) {
+    const char *said = getenv("SHORT_CALLS_SEED");
+    if (said) seed = strtoull(said, 0, 10);
+}
 
 static uint64_t draw(void) {
-    if (state == 0) {
-        const char *seed = getenv("SHORT_CALLS_SEED");
-        state = (seed ? strtoull(seed, 0, 10) : 1) * 2862933555777941757u + (uint64_t)gettid() + 1;
-    }
+    if (state == 0) state = seed * 2862933555777941757u + (uint64_t)gettid() + 1;
     state ^= state << 13;
     state ^= state >> 7;
     state ^= state << 17;

@@ -132,3 +132,13 @@ pub fn copy_files(from: &Path, to: &Path) {
         }
     }
 }
+
+/// A library to preload into the daemon, compiled from the file of that name here by the same compiler as the database.
+pub fn preloaded(original: &Original, name: &str) -> PathBuf {
+    let library = original.vault().dir().join(name).with_extension("so");
+    let mut compile = Command::new("cc");
+    compile.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library);
+    compile.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults").join(name).with_extension("c"));
+    assert!(compile.status().expect("cc runs").success());
+    library
+}

@@ -286,17 +286,17 @@ fn an_anchor_that_is_removed_comes_back_and_one_that_cannot_stops_signing() {
     let vault = Vault::new();
     let daemon = vault.serve_unlocked();
     let (bob, _) = furnished(&daemon);
-    let anchor_dir = vault.anchor_dir();
-    std::fs::remove_dir_all(&anchor_dir).expect("removed");
+    let anchor = vault.anchor_dir().join("anchor");
+    std::fs::remove_file(&anchor).expect("removed");
     balance(&daemon, &bob).ok();
-    assert!(anchor_dir.join("anchor").exists());
-    // Not even root makes a directory where a file is.
-    std::fs::remove_dir_all(&anchor_dir).expect("removed");
-    std::fs::write(&anchor_dir, "in the way").expect("written");
+    assert!(anchor.exists());
+    // Not even root makes a file where a directory is.
+    std::fs::remove_file(&anchor).expect("removed");
+    std::fs::create_dir(&anchor).expect("made");
     unavailable(&balance(&daemon, &bob));
     unavailable(&balance(&daemon, &bob));
     assert_eq!(ready(&daemon)["ready"], false);
-    std::fs::remove_file(&anchor_dir).expect("removed");
+    std::fs::remove_dir(&anchor).expect("removed");
     balance(&daemon, &bob).ok();
     daemon.run(&["lock"], "").ok();
     daemon.unlock();

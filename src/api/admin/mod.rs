@@ -35,7 +35,7 @@ pub async fn let_in(State(app): State<App>, request: Request, next: Next) -> Res
         _ => None,
     };
     let own = rustix::process::geteuid().as_raw();
-    if uid.is_none_or(|uid| uid != own && uid != 0 && !app.about.admin_uids.contains(&uid)) {
+    if uid.is_none_or(|uid| uid != own && uid != 0 && !app.about.admin_uids.read().contains(&uid)) {
         let problem = Problem::auth_failed();
         if let Some(peer) = peer {
             app.counts.record(peer.key(), problem.code());

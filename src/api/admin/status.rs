@@ -42,6 +42,7 @@ pub async fn status(State(app): State<App>) -> Json<Status> {
         mode: position.as_ref().map(|position| position.mode),
         memory: about.memory.clone(),
         degraded: about.degraded.clone(),
+        hardening: about.hardening.clone(),
         warnings: app.vault.warnings(),
     })
 }

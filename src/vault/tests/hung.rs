@@ -4,6 +4,7 @@
 use super::bed::*;
 use crate::types::mode::Mode;
 use crate::vault::AdminError;
+use crate::vault::Care;
 use crate::vault::authenticate::NotLetIn;
 use crate::vault::lock::Why;
 use crate::vault::sign::Refusal;
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 /// A furnished vault that waits for a moment only.
 fn impatient() -> (Bed, crate::secret::SecretText, crate::secret::SecretText) {
-    let (mut bed, bob, eve) = Bed::furnished();
-    bed.vault.setup.care.max_wait = Duration::from_millis(50);
+    let (bed, bob, eve) = Bed::furnished();
+    bed.vault.set_care(Care { max_wait: Duration::from_millis(50), ..bed.vault.care() });
     bed.lock();
     bed.unlock().unwrap();
     (bed, bob, eve)

@@ -3,14 +3,15 @@
 use super::bed::*;
 use crate::types::ask::{Ask, Method, Request, Wanted};
 use crate::types::mode::Mode;
+use crate::vault::Care;
 use crate::vault::sign::{Asked, Refusal, sign};
 
 const MIB: u64 = 1024 * 1024;
 
 /// A furnished vault that goes cancel-only under 256 MiB, on a disk of which a test says how full it is.
 fn on_a_disk() -> (Bed, crate::secret::SecretText, crate::secret::SecretText) {
-    let (mut bed, bob, eve) = Bed::furnished();
-    bed.vault.setup.care.low_space_bytes = 256 * MIB;
+    let (bed, bob, eve) = Bed::furnished();
+    bed.vault.set_care(Care { low_space_bytes: 256 * MIB, ..bed.vault.care() });
     (bed, bob, eve)
 }
 
@@ -77,8 +78,8 @@ fn the_strictest_of_admin_bot_and_disk_holds_and_the_disks_is_no_setting() {
 
 #[test]
 fn an_unlock_on_a_disk_with_little_space_begins_cancel_only() {
-    let (mut bed, bob, _) = on_a_disk();
-    bed.vault.setup.care.low_space_bytes = u64::MAX;
+    let (bed, bob, _) = on_a_disk();
+    bed.vault.set_care(Care { low_space_bytes: u64::MAX, ..bed.vault.care() });
     bed.lock();
     let told = bed.unlock().unwrap();
     assert!(told.warnings.iter().any(|words| words.contains("little space")), "{:?}", told.warnings);
@@ -87,8 +88,8 @@ fn an_unlock_on_a_disk_with_little_space_begins_cancel_only() {
 
 #[test]
 fn zero_switches_it_off() {
-    let (mut bed, bob, _) = on_a_disk();
-    bed.vault.setup.care.low_space_bytes = 0;
+    let (bed, bob, _) = on_a_disk();
+    bed.vault.set_care(Care { low_space_bytes: 0, ..bed.vault.care() });
     bed.has_free(2);
     assert_eq!(bed.vault.position().unwrap().mode, Mode::Normal);
     bed.post(&bob, ORDER).unwrap();

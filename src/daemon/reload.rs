@@ -1,0 +1,127 @@
+//! SIGHUP: the configuration is read again, checked as a whole, and what can change while bots are served is put in place
+//! of what was. What can't is named, and goes on as it is; a configuration that is not understood changes nothing.
+
+use crate::config::{Config, ConfigError};
+use crate::daemon::log::SetLevel;
+use crate::daemon::notify;
+use crate::vault::Vault;
+use parking_lot::RwLock;
+use sd_notify::NotifyState;
+use std::sync::Arc;
+
+/// Reads the configuration from where it came from at the start.
+pub type ReadAgain = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
+/// What a reload changes.
+pub struct Reload {
+    /// Where the configuration comes from.
+    pub read: ReadAgain,
+    /// How much is logged.
+    pub set_level: SetLevel,
+    /// The vault, which is looked after differently from then on.
+    pub vault: Arc<Vault>,
+    /// Who may administer.
+    pub admin_uids: Arc<RwLock<Vec<u32>>>,
+}
+
+impl Reload {
+    /// Reads the configuration again and returns the one that holds from now on.
+    pub fn run(&self, now: Config) -> Config {
+        notify::reloading();
+        let next = match (self.read)() {
+            Ok(read) => self.take(now, read),
+            Err(error) => {
+                tracing::error!(%error, help = error.help(), "the configuration was not taken; everything is as before");
+                now
+            }
+        };
+        notify::tell(&[NotifyState::Ready]);
+        next
+    }
+
+    fn take(&self, now: Config, read: Config) -> Config {
+        let (next, fixed) = merged(now, read);
+        *self.admin_uids.write() = next.admin_uids.clone();
+        self.vault.set_care(next.care());
+        (self.set_level)(next.log_level);
+        tracing::info!("the configuration was read again");
+        if !fixed.is_empty() {
+            let keys = fixed.join(", ");
+            tracing::warn!(%keys, "changed in the configuration, but taken only by a new start: signvault goes on with what it has");
+        }
+        next
+    }
+}
+
+/// The present configuration with what may change taken from another, and the names of keys that differ and may not.
+fn merged(now: Config, read: Config) -> (Config, Vec<&'static str>) {
+    let next = Config {
+        admin_uids: read.admin_uids.clone(),
+        low_space_mib: read.low_space_mib,
+        log_head_rows: read.log_head_rows,
+        log_head_minutes: read.log_head_minutes,
+        log_level: read.log_level,
+        ..now
+    };
+    let differs = [
+        ("listen", next.listen != read.listen),
+        ("allowed_hosts", next.allowed_hosts != read.allowed_hosts),
+        ("state_dir", next.state_dir != read.state_dir),
+        ("anchor_dir", next.anchor_dir != read.anchor_dir),
+        ("run_dir", next.run_dir != read.run_dir),
+        ("require_hardening", next.require_hardening != read.require_hardening),
+        ("audit.durability", next.durability != read.durability),
+        ("audit.max_wait_ms", next.max_wait_ms != read.max_wait_ms),
+        ("http.max_connections", next.max_connections != read.max_connections),
+        ("log.format", next.log_format != read.log_format),
+    ];
+    let fixed: Vec<_> = differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect();
+    // A key that is in neither list would change silently.
+    debug_assert!(!fixed.is_empty() || next == read);
+    (next, fixed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::raw::{Durability, LogFormat, LogLevel};
+    use crate::config::{Env, Flags};
+    use std::path::PathBuf;
+
+    fn config() -> Config {
+        let env = Env { root: true, ..Env::default() };
+        Config::load(&Flags { config: Some(PathBuf::from("/dev/null")), ..Flags::default() }, &env).unwrap()
+    }
+
+    #[test]
+    fn what_can_change_is_taken() {
+        let read = Config {
+            admin_uids: vec![7],
+            low_space_mib: 1,
+            log_head_rows: 2,
+            log_head_minutes: 3,
+            log_level: LogLevel::Debug,
+            ..config()
+        };
+        assert_eq!(merged(config(), read.clone()), (read, vec![]));
+    }
+
+    #[test]
+    fn what_cannot_change_is_named_and_stays() {
+        let read = Config {
+            listen: "127.0.0.1:1".parse().unwrap(),
+            allowed_hosts: vec!["a".to_owned()],
+            state_dir: "/s".into(),
+            anchor_dir: "/a".into(),
+            run_dir: "/r".into(),
+            require_hardening: true,
+            durability: Durability::Process,
+            max_wait_ms: 100,
+            max_connections: 1,
+            log_format: LogFormat::Json,
+            ..config()
+        };
+        let (next, fixed) = merged(config(), read);
+        assert_eq!((next, fixed.len()), (config(), 10));
+    }
+}

@@ -1,0 +1,75 @@
+//! What the daemon listens on: sockets that the service manager opened, and its own where it opened none.
+
+use crate::api::app::App;
+use crate::api::connection::Interface;
+use crate::api::guard::Rules;
+use crate::api::limits::Limits;
+use crate::api::{admin_routes, bot_routes};
+use crate::config::Config;
+use crate::daemon::inherit::Inherited;
+use crate::daemon::listen::{self, ListenError, Listener};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// File descriptors that bots leave alone: the daemon's own files and sockets, and its admin's connections.
+const KEPT_DESCRIPTORS: u64 = 32;
+/// The longest body of an admin's request: a policy with room to spare.
+const ADMIN_BODY_BYTES: usize = 256 * 1024;
+
+/// What the daemon listens on, and where.
+#[derive(Debug)]
+pub struct Sockets {
+    tcp: Listener,
+    sign: Listener,
+    admin: Listener,
+    /// Where the bots' TCP port really is.
+    pub address: SocketAddr,
+}
+
+impl Sockets {
+    /// Takes the sockets that are there already, and opens the others. `groups` is the text of `/etc/group`. Must be
+    /// called inside the runtime.
+    ///
+    /// # Errors
+    /// [`ListenError`]
+    pub fn bind(config: &Config, groups: &str, mut inherited: Inherited) -> Result<Sockets, ListenError> {
+        let mut unix = |path: PathBuf, name: &str, group: &str| match inherited.unix(&path)? {
+            Some(listener) => Ok(listener),
+            None => listen::bind_unix(&config.run_dir, name, listen::find_group(groups, group)),
+        };
+        let sign = unix(config.sign_socket(), "sign.sock", "signvault-bots")?;
+        let admin = unix(config.admin_socket(), "admin.sock", "signvault-admin")?;
+        let tcp = match inherited.tcp()? {
+            Some(listener) => listener,
+            None => listen::bind_tcp(config.listen)?,
+        };
+        inherited.nothing_left()?;
+        let address = tcp.tcp_address().unwrap_or(config.listen);
+        Ok(Sockets { tcp, sign, admin, address })
+    }
+
+    /// Each socket with what is served on it.
+    pub fn interfaces(self, config: &Config, app: &App) -> [(Listener, Arc<Interface>); 3] {
+        let most = most_connections(config);
+        let limits = Limits { connections: most, connections_per_peer: most, ..Limits::default() };
+        // The kernel tells users of a socket apart, so none of them may take every place; over TCP it does not.
+        let shared = Limits { connections_per_peer: (most / 2).max(1), ..limits.clone() };
+        let admin_limits = Limits { body_bytes: ADMIN_BODY_BYTES, ..Limits::default() };
+        let over_tcp = Rules::tcp(self.address.port(), &config.allowed_hosts, &limits);
+        let interface = |routes, rules, limits| Interface::new(routes, rules, limits, Arc::clone(&app.counts));
+        [
+            (self.tcp, interface(bot_routes(app.clone()), over_tcp, limits.clone())),
+            (self.sign, interface(bot_routes(app.clone()), Rules::unix(&limits), shared)),
+            (self.admin, interface(admin_routes(app.clone()), Rules::unix(&admin_limits), admin_limits)),
+        ]
+    }
+}
+
+/// As many connections for each of the bots' interfaces as were configured, or as leave enough files to the rest: a crowd
+/// on one must not shut out the bots on the other, the admin or the database.
+fn most_connections(config: &Config) -> usize {
+    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let for_each = usize::try_from(open_files.saturating_sub(KEPT_DESCRIPTORS) / 2).unwrap_or(usize::MAX);
+    (config.max_connections as usize).min(for_each.max(1))
+}
