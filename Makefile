@@ -1,9 +1,9 @@
 # `make check` is what CI runs, in the same order. Every target is a command that anyone may run by itself.
 PYTHON ?= python3
 VENV := target/venv
-.PHONY: bench bench-short check format lint test races faults-short faults python differential disk random timing residue instructions docs licences demo scale scale-full steps mutants fuzz-database upgrade stored-vault
+.PHONY: bench bench-short check format lint test races faults-short faults python differential disk random hardening timing residue instructions docs licences demo scale scale-full steps mutants fuzz-database upgrade stored-vault
 
-check: format lint test races faults-short python differential disk random timing residue instructions bench-short docs licences demo
+check: format lint test races faults-short python differential disk random hardening timing residue instructions bench-short docs licences demo
 
 format:
 	cargo fmt --check
@@ -21,7 +21,7 @@ races:
 	cargo test --locked --lib --features model-check vault::tests::races
 
 # Killed, out of space, without power, with a clock that jumps: does what was acknowledged hold? Each program, briefly:
-# four minutes on two cores. Needs root, strace, faketime and a C compiler. `cargo test --test faults -- --list` says what
+# four minutes on two cores. Needs root, strace and a C compiler. `cargo test --test faults -- --list` says what
 # there is.
 faults-short:
 	cargo test --locked --test faults -- --short
@@ -51,6 +51,10 @@ disk:
 # What if the kernel gives no random numbers? Needs strace, and the right to trace: root, or a machine that lets a user.
 random:
 	cargo test --locked --test it -- --ignored random::
+
+# What if the kernel refuses an item of the hardening? Needs strace, and the right to trace.
+hardening:
+	cargo test --locked --test it -- --ignored service::
 
 # Does the time of a refused token tell why it was refused? A measurement, so with the optimiser and by itself.
 timing:

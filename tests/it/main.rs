@@ -32,6 +32,8 @@ mod readme;
 mod reference;
 mod revoke;
 mod rotate;
+mod sandbox;
+mod service;
 mod sign;
 mod slots;
 mod support;

@@ -170,7 +170,8 @@ pub struct Daemon<'a> {
 }
 
 impl<'a> Daemon<'a> {
-    fn wait_for(vault: &'a Vault, child: Child) -> Daemon<'a> {
+    /// Waits until a daemon that was started over this vault answers.
+    pub fn wait_for(vault: &'a Vault, child: Child) -> Daemon<'a> {
         Daemon::wait_or_end(vault, child)
             .unwrap_or_else(|ended| panic!("the daemon ended: {ended}; log: {}", vault.log()))
     }
