@@ -1,9 +1,9 @@
 # `make check` is what CI runs, in the same order. Every target is a command that anyone may run by itself.
 PYTHON ?= python3
 VENV := target/venv
-.PHONY: bench bench-short check format lint test races faults-short faults python differential disk random hardening timing residue instructions docs licences demo scale scale-full steps mutants fuzz-database upgrade stored-vault
+.PHONY: bench bench-short check format lint test races faults-short faults python differential disk random hardening timing residue leaks instructions docs licences demo scale scale-full steps mutants fuzz-database upgrade stored-vault
 
-check: format lint test races faults-short python differential disk random hardening timing residue instructions bench-short docs licences demo
+check: format lint test races faults-short python differential disk random hardening timing residue leaks instructions bench-short docs licences demo
 
 format:
 	cargo fmt --check
@@ -63,6 +63,11 @@ timing:
 # Does an optimised build leave keys behind on the stack or the heap?
 residue:
 	cargo test --locked --release --lib whole_process
+
+# What is left of secrets in a running daemon's memory, in the dumps that anyone can make of it, and on its disk? As root;
+# needs gdb, strace and e2fsprogs. RESIDUE_SIGNATURES says how many signatures come before a look.
+leaks:
+	cargo test --locked --release --test it -- --ignored --test-threads=1 residue::
 
 # Does a signature take more instructions than it may? Counted by valgrind, so the same on a busy machine. Five seconds
 # after the build.

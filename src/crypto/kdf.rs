@@ -1,5 +1,6 @@
 //! Key derivation: HKDF-SHA-256 from keys, Argon2id from passwords.
 
+use crate::secret::scrub_stack;
 use argon2::{Algorithm, Argon2, AssociatedData, ParamsBuilder, Version};
 use hkdf::Hkdf;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -95,9 +96,20 @@ pub fn derive_kek(
     let argon2 = context(associated_data, params).map_err(|_| KdfError::OutOfBounds)?;
     let mut kek = Zeroizing::new([0; 64]);
     // Allocates fallibly. No other error is left: lengths are fixed and the cost is within bounds.
-    let hash = || argon2.hash_password_into(password, salt, kek.as_mut());
+    let hash = || {
+        let hashed = hash(&argon2, password, salt, &mut kek);
+        // The thread ends, but the C library keeps its stack for the next one, as it is.
+        scrub_stack();
+        hashed
+    };
     threads(params)?.install(hash).map_err(|_| KdfError::OutOfMemory)?;
     Ok(kek)
+}
+
+/// Not inlined, so that the frame it worked in has ended when the stack is scrubbed.
+#[inline(never)]
+fn hash(argon2: &Argon2<'_>, password: &[u8], salt: &[u8; 32], kek: &mut [u8; 64]) -> argon2::Result<()> {
+    argon2.hash_password_into(password, salt, kek)
 }
 
 /// Threads for one hash. The pool that rayon keeps for everyone would panic where threads can't be had, and again at every

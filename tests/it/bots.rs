@@ -279,7 +279,7 @@ fn after_a_revoke_returns_no_ledger_row_allows_the_bot_anything() {
 }
 
 #[test]
-fn a_bot_that_is_bound_to_a_user_is_refused_over_tcp_and_to_others() {
+fn t28_a_bot_that_is_bound_to_a_user_is_refused_over_tcp_and_to_others() {
     let vault = Vault::new();
     let daemon = started(&vault);
     let own = rustix::process::geteuid().as_raw();

@@ -30,6 +30,7 @@ mod prune;
 mod random;
 mod readme;
 mod reference;
+mod residue;
 mod revoke;
 mod rotate;
 mod sandbox;

@@ -3,6 +3,7 @@
 pub mod exchange;
 pub mod files;
 pub mod http;
+pub mod scan;
 pub mod signers;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -288,6 +289,8 @@ pub fn signal(pid: u32, name: &str) {
         "KILL" => Signal::KILL,
         "INT" => Signal::INT,
         "HUP" => Signal::HUP,
+        "ABRT" => Signal::ABORT,
+        "SEGV" => Signal::SEGV,
         "STOP" => Signal::STOP,
         "CONT" => Signal::CONT,
         _ => panic!("no signal {name}"),
