@@ -10,6 +10,7 @@ pub mod connect;
 pub mod context;
 pub mod credential;
 pub mod demo;
+pub mod explain;
 pub mod file;
 pub mod generate;
 pub mod import;
@@ -126,6 +127,8 @@ pub enum Command {
     /// What is known of an exchange: how it signs and what its endpoints may do
     #[command(subcommand)]
     Recipe(recipe::Command),
+    /// Say what an error code means, why it happens and what to do
+    Explain(explain::Args),
     /// Run the whole story in a temporary directory
     Demo(demo::Args),
     /// Man pages and shell completions
@@ -193,6 +196,7 @@ fn dispatch(cli: Cli, env: Env, report: Report) -> Result<(), Failure> {
         Command::Backup(args) => backup::run(args, &context()?),
         Command::Restore(args) => restore::run(args, &context()?),
         Command::Recipe(command) => recipe::run(command, &report),
+        Command::Explain(args) => explain::run(args, &report, context),
         Command::Demo(args) => demo::run(args, &env, &report),
         Command::Generate(command) => generate::run(command, Cli::command()),
     }

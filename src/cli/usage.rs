@@ -179,6 +179,11 @@ restore f --reset-limits
 recipe list
 recipe show okx
 recipe test v.jsonl --exchange okx
+explain 50113
+explain policy.limit --json
+explain 50119 --credential main --exchange okx
+explain --stdin --credential main
+explain -
 demo
 generate man --out-dir d
 generate completions fish
@@ -191,7 +196,7 @@ status --config c --state-dir s --anchor-dir a --run-dir r --log-format json";
     #[test]
     fn commands_of_other_versions_are_unknown() {
         let lines = "audit prune|audit prune --before x|audit verify --public-key k
-explain x|doctor|audit verify f|verify f|backup|backup verify|backup f verify g|sign";
+explain|explain x|explain 50113 --stdin|explain 50113 50110|doctor|audit verify f|verify f|backup|backup verify|backup f verify g|sign";
         for line in lines.split(['|', '\n']) {
             let failure = parsed(&format!("signvault {line}")).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{line}");
@@ -204,7 +209,7 @@ explain x|doctor|audit verify f|verify f|backup|backup verify|backup f verify g|
 credential add main hunter2 --exchange okx|unlock hunter2|unlock --stdin=hunter2|unlock -phunter2
 hunter2|init --kdf-memory-mib hunter2|init --no-recovery --recovery-file hunter2
 credential add main --exchange okx --environment hunter2|serve --listen hunter2|bot add b --expires hunter2
-password change hunter2|slot remove hunter2|--log-format hunter2 status|status --=hunter2|status --Hhunter2";
+explain hunter2|explain 50113 hunter2|password change hunter2|slot remove hunter2|--log-format hunter2 status|status --=hunter2|status --Hhunter2";
         for line in lines.split(['|', '\n']) {
             let failure = parsed(&format!("signvault {line}")).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{line}");

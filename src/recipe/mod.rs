@@ -9,6 +9,7 @@
 
 pub mod binding;
 pub mod endpoint;
+pub mod errors;
 pub mod facts;
 pub mod instruments;
 pub mod json;

@@ -15,6 +15,7 @@ mod databases;
 mod demo;
 mod differential;
 mod drain;
+mod explain;
 mod faults;
 mod grants;
 mod http;

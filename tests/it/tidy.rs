@@ -7,6 +7,7 @@
 mod source;
 
 use signvault::recipe::Recipe;
+use signvault::recipe::errors::Errors;
 use signvault::{config, policy};
 use source::{Source, closing_brace, files_below, line, places, root, shown, sources, word_at};
 use std::collections::{BTreeMap, BTreeSet};
@@ -408,6 +409,7 @@ fn every_file_that_is_shipped_as_configuration_parses() {
         let kind = path.parent().and_then(|parent| parent.file_name()).and_then(|name| name.to_str());
         let refused = match kind {
             Some("exchanges") => Recipe::parse(&text).err().map(|error| error.to_string()),
+            Some("errors") => Errors::parse(&text).err().map(|flaw| flaw.to_string()),
             Some("policies") => policy::parse::parse(&text, &|_| true).err().map(|error| error.to_string()),
             Some("config") => config::raw::File::parse(&text).err().map(|error| format!("{error:?}")),
             _ => Some("no test knows what this directory is for".to_owned()),
