@@ -120,6 +120,7 @@ impl Interface {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let _open = self.counts.open();
         let verdict = Arc::new(Verdict::default());
         let gate = Gate::new(stream, Arc::clone(&self.rules), self.limits.clone(), Arc::clone(&verdict));
         let service = service_fn(|request| self.answer(request, peer, &verdict));

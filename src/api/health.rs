@@ -22,6 +22,14 @@ pub async fn health() -> Json<Health> {
     responses((status = 200, body = Ready), (status = 503, description = "not ready, with reasons", body = Ready))
 )]
 pub async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
+    let checks = checks(&app);
+    let ready = checks.values().all(|check| *check == Value::Bool(true));
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Ready { ready, checks }))
+}
+
+/// What must hold for the vault to sign: true, or why it does not hold.
+pub fn checks(app: &App) -> BTreeMap<&'static str, Value> {
     let position = app.vault.position();
     let check = |holds: Option<bool>, reason: &str| match holds {
         Some(true) => Value::Bool(true),
@@ -39,12 +47,9 @@ pub async fn ready(State(app): State<App>) -> (StatusCode, Json<Ready>) {
         None => position.as_ref().map(|_| true),
     };
     let clock = position.as_ref().map(|position| position.clock_is_sane);
-    let checks = BTreeMap::from([
+    BTreeMap::from([
         ("unlocked", check(Some(position.is_some()), locked)),
         ("audit", check(audit, trouble.unwrap_or_default())),
         ("clock", check(clock, "the wall clock jumped")),
-    ]);
-    let ready = checks.values().all(|check| *check == Value::Bool(true));
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, checks }))
+    ])
 }

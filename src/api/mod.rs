@@ -4,6 +4,7 @@
 //! this file is their table of contents. Bots and admins have interfaces of their own; neither knows the other's routes.
 
 pub mod admin;
+pub mod answers;
 pub mod app;
 pub mod auth;
 pub mod body;
@@ -22,7 +23,7 @@ pub mod signer;
 pub mod tally;
 pub mod whoami;
 
-use crate::api::admin::{audit, backup, bots, credentials, mode, policies, slots, status};
+use crate::api::admin::{audit, backup, bots, credentials, metrics, mode, policies, slots, status};
 use crate::api::app::App;
 use crate::api::connection::Routes;
 use axum::Router;
@@ -79,6 +80,7 @@ pub fn admin_routes(app: App) -> Routes {
             .route("/v1/audit/checkpoint", post(audit::checkpoint))
             .route("/v1/audit/prune", post(audit::prune))
             .route("/v1/backup", post(backup::backup))
+            .route("/metrics", get(metrics::metrics))
             .route("/openapi.json", get(openapi::openapi))
             .layer(from_fn_with_state(app.clone(), admin::let_in))
             .with_state(app.clone())

@@ -1,6 +1,6 @@
 //! `GET /openapi.json`: the interface, generated from the handlers.
 
-use crate::api::admin::{audit, backup, bots, credentials, mode, policies, slots, status};
+use crate::api::admin::{audit, backup, bots, credentials, metrics, mode, policies, slots, status};
 use crate::api::{health, session, sign, whoami};
 use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -17,7 +17,7 @@ use utoipa::{Modify, OpenApi};
         credentials::remove, bots::list, bots::add, bots::show, bots::rotate, bots::revoke, bots::remove,
         policies::list, policies::show, policies::set, policies::set_reference, policies::remove,
         mode::show, mode::set, audit::list, audit::verify, audit::key, audit::checkpoint,
-        audit::prune, backup::backup
+        audit::prune, backup::backup, metrics::metrics
     ),
     modifiers(&TokenScheme)
 )]

@@ -9,7 +9,8 @@
 //! back without a change of threads. A disk that hangs keeps that thread; another one drives the loop then, and whoever
 //! waits too long gets a typed answer.
 
-use crate::types::clock::{Clock, SystemClock};
+use crate::api::answers::Answers;
+use crate::types::clock::boot_ns;
 use crate::vault::Vault;
 use crate::vault::sign::{Asked, Refusal, Signed, sign};
 use parking_lot::Mutex;
@@ -49,6 +50,8 @@ struct Reply {
     count: usize,
     /// The number of looks when it came.
     since: u64,
+    /// When it came, by the boot clock.
+    since_ns: u64,
 }
 
 /// Where handlers leave their asks.
@@ -58,6 +61,7 @@ pub struct Signer {
     awake: Arc<Mutex<Awake>>,
     /// Told after a turn when the ledger is to be looked after before the next ones have to do it themselves.
     due: Arc<Notify>,
+    answers: Arc<Answers>,
     wait: Duration,
 }
 
@@ -104,29 +108,41 @@ pub struct Gone;
 impl Signer {
     /// A place for asks, and the turns that empty it. `wait` bounds how long an ask waits for its ledger row.
     pub fn new(vault: Arc<Vault>, wait: Duration) -> (Signer, Turns) {
-        let awake = Awake { seen_ms: boot_ms(), stale_until_ms: 0 };
+        let awake = Awake { seen_ms: ms(boot_ns()), stale_until_ms: 0 };
         let awake = Arc::new(Mutex::new(awake));
-        let signer = Signer { waiting: Arc::default(), awake, due: Arc::default(), wait };
-        (signer.clone(), Turns { signer, vault, outcomes: Vec::new() })
+        let signer = Signer { waiting: Arc::default(), awake, due: Arc::default(), answers: Arc::default(), wait };
+        (signer.clone(), Turns { signer, vault, outcomes: Vec::new(), ended_ns: 0 })
     }
 
     /// Answers whoever has waited too long for a disk, and notes that the process runs. Must be called every [`LOOK`],
     /// whatever else happens: a timer for each ask would cost more than many of its other steps, and every pause between
     /// calls would be taken for a stop.
     pub fn look(&self) {
-        self.is_just_back();
+        let now_ns = boot_ns();
+        self.is_just_back(now_ns);
         let mut waiting = self.waiting.lock();
         waiting.looks += 1;
         let most = self.wait.as_millis().div_ceil(LOOK.as_millis());
         let looks = waiting.looks;
         let is_late = |reply: &Reply| u128::from(looks - reply.since) > most;
-        waiting.in_turn.iter_mut().filter(|reply| is_late(reply)).for_each(|reply| reply.give(unavailable));
+        let give_up = |reply: &mut Reply| reply.give(unavailable, &self.answers, now_ns);
+        waiting.in_turn.iter_mut().filter(|reply| is_late(reply)).for_each(give_up);
         // Nothing of these is judged any more.
-        waiting.jobs.extract_if(.., |job| is_late(&job.reply)).for_each(|mut job| job.reply.give(unavailable));
+        waiting.jobs.extract_if(.., |job| is_late(&job.reply)).for_each(|mut job| give_up(&mut job.reply));
     }
 
-    fn is_just_back(&self) -> bool {
-        self.awake.lock().note(boot_ms(), self.wait)
+    fn is_just_back(&self, now_ns: u64) -> bool {
+        self.awake.lock().note(ms(now_ns), self.wait)
+    }
+
+    /// What became of asks so far.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// How many requests wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.waiting.lock().jobs.len()
     }
 
     /// Judges and signs, one outcome for each ask. An ask whose row is not durable in time is refused; its row may
@@ -137,6 +153,7 @@ impl Signer {
     pub async fn sign(&self, asked: Vec<Asked>) -> Result<Vec<Outcome>, Gone> {
         let count = asked.len();
         let (to, outcomes) = oneshot::channel();
+        let since_ns = boot_ns();
         {
             let mut waiting = self.waiting.lock();
             if *waiting.is_over.borrow() {
@@ -145,7 +162,7 @@ impl Signer {
             if waiting.jobs.len() >= MOST_WAITING {
                 return Ok(unavailable(count));
             }
-            let reply = Reply { to: Some(to), count, since: waiting.looks };
+            let reply = Reply { to: Some(to), count, since: waiting.looks, since_ns };
             waiting.jobs.push(Job { asked, reply });
             if let Some(taker) = waiting.taker.take() {
                 taker.wake();
@@ -184,6 +201,8 @@ pub struct Turns {
     vault: Arc<Vault>,
     /// What the last turn brought.
     outcomes: Vec<Outcome>,
+    /// When it ended, by the boot clock.
+    ended_ns: u64,
 }
 
 /// The asks of one turn.
@@ -205,11 +224,12 @@ impl Turns {
     /// Judges and signs what waited. Works with the disk, so it is called with nobody waiting for this thread.
     pub fn sign(&mut self, Turn(asked): Turn) {
         let count = asked.len();
-        self.outcomes = match self.signer.is_just_back() {
+        self.outcomes = match self.signer.is_just_back(boot_ns()) {
             true => unavailable(count),
             false => sign(&self.vault, asked),
         };
-        if self.signer.is_just_back() {
+        self.ended_ns = boot_ns();
+        if self.signer.is_just_back(self.ended_ns) {
             self.outcomes = unavailable(count);
         }
     }
@@ -218,7 +238,7 @@ impl Turns {
         let replies = std::mem::take(&mut self.signer.waiting.lock().in_turn);
         let mut outcomes = self.outcomes.drain(..);
         for mut reply in replies {
-            reply.give(|count| outcomes.by_ref().take(count).collect());
+            reply.give(|count| outcomes.by_ref().take(count).collect(), &self.signer.answers, self.ended_ns);
         }
     }
 }
@@ -232,9 +252,10 @@ impl Drop for Turns {
 impl Reply {
     /// Makes the outcomes and gives them, once. A receiver that is gone by now dropped its answer, and one that waited too
     /// long has another: the row stands, the signature goes nowhere.
-    fn give(&mut self, outcomes: impl FnOnce(usize) -> Vec<Outcome>) {
+    fn give(&mut self, outcomes: impl FnOnce(usize) -> Vec<Outcome>, answers: &Answers, now_ns: u64) {
         let outcomes = outcomes(self.count);
         if let Some(to) = self.to.take() {
+            answers.record(&outcomes, now_ns.saturating_sub(self.since_ns));
             let _ = to.send(outcomes);
         }
     }
@@ -277,8 +298,9 @@ fn most_together() -> usize {
     MOST_TOGETHER
 }
 
-fn boot_ms() -> u64 {
-    SystemClock.now().boot_ms
+/// Milliseconds of a time in nanoseconds.
+fn ms(ns: u64) -> u64 {
+    ns / 1_000_000
 }
 
 fn unavailable(count: usize) -> Vec<Outcome> {
@@ -294,8 +316,8 @@ mod tests {
     use std::pin::pin;
 
     fn signer(wait: Duration) -> Signer {
-        let awake = Arc::new(Mutex::new(Awake { seen_ms: boot_ms(), stale_until_ms: 0 }));
-        Signer { waiting: Arc::default(), awake, due: Arc::default(), wait }
+        let awake = Arc::new(Mutex::new(Awake { seen_ms: ms(boot_ns()), stale_until_ms: 0 }));
+        Signer { waiting: Arc::default(), awake, due: Arc::default(), answers: Arc::default(), wait }
     }
 
     fn asks(count: usize) -> Vec<Asked> {
@@ -350,6 +372,7 @@ mod tests {
         assert!(told(waits.as_mut()).is_pending());
         signer.look();
         assert_eq!(told(waits.as_mut()), Poll::Ready(Ok(1)));
+        assert_eq!(signer.answers().ends(), [0, 0, 0, 3, 0, 0, 0]);
         assert_eq!(take(&signer), Poll::Pending, "nobody waits");
         let in_turn = &signer.waiting.lock().in_turn;
         assert_eq!((in_turn.len(), in_turn[0].count), (1, 2), "its outcomes have a place to be dropped");

@@ -27,7 +27,8 @@ use crate::store::space::Space;
 use crate::store::state::State;
 use crate::store::work::Work;
 use crate::store::writer::Writer;
-use crate::types::clock::UnixMs;
+use crate::types::clock::{UnixMs, boot_ns};
+use crate::types::histogram::Histogram;
 use crate::types::id::Id;
 use crate::types::mutex::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -126,6 +127,8 @@ pub struct Ledger {
     is_late: AtomicBool,
     /// The space that is left, and what is kept back for the end of it.
     space: Space,
+    /// How long the transactions took that made rows durable.
+    commits: Histogram,
 }
 
 /// How long anyone waits for the disk unless something else is said.
@@ -160,6 +163,7 @@ impl Ledger {
             beside: Work::from(1 << 62),
             is_due: AtomicBool::new(false),
             is_late: AtomicBool::new(false),
+            commits: Histogram::default(),
             space: Space::of(writer.paths()),
             writer: Mutex::new(Some(writer)),
         }
@@ -281,7 +285,10 @@ impl Ledger {
         let (mut written, mut failure) = (0, None);
         for together in waiting.chunk_by_mut(|one, next| one.rekey.is_none() && next.rekey.is_none()) {
             let is_rekey = together.iter().any(|batch| batch.rekey.is_some());
-            match writer.commit_or_rekey(together) {
+            let began = boot_ns();
+            let committed = writer.commit_or_rekey(together);
+            self.commits.observe(boot_ns().saturating_sub(began));
+            match committed {
                 Ok(first_seq) => {
                     self.queue.lock().paid(together.iter().filter(|batch| is_owed(batch)).count());
                     tell_receipts(together, first_seq);
@@ -432,11 +439,6 @@ impl Ledger {
     /// Runs any statement, as one who writes to the file would.
     pub(crate) fn run(&self, statement: &str) {
         self.with_writer(|writer| writer.run(statement)).unwrap();
-    }
-
-    /// How many batches wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.queue.lock().len()
     }
 }
 

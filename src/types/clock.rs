@@ -37,10 +37,15 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let boot_ms = (boot.tv_sec * 1000 + boot.tv_nsec / 1_000_000).unsigned_abs();
-        Now { wall: UnixMs::of(SystemTime::now()), boot_ms }
+        Now { wall: UnixMs::of(SystemTime::now()), boot_ms: boot_ns() / 1_000_000 }
     }
+}
+
+/// Nanoseconds since boot, suspend included: to tell how long something took. What is judged, signed or written goes by a
+/// [`Clock`].
+pub fn boot_ns() -> u64 {
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    (boot.tv_sec * 1_000_000_000 + boot.tv_nsec).unsigned_abs()
 }
 
 impl UnixMs {
@@ -108,6 +113,7 @@ mod tests {
         assert_eq!(UnixMs::of(UNIX_EPOCH + second), UnixMs(1500));
         assert_eq!(UnixMs::of(UNIX_EPOCH - second), UnixMs(-1500));
         assert!(SystemClock.now().wall > UnixMs(1_700_000_000_000) && SystemClock.now().boot_ms > 0);
+        assert!(SystemClock.now().boot_ms.abs_diff(boot_ns() / 1_000_000) < 60_000);
     }
 
     #[test]

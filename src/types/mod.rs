@@ -13,6 +13,7 @@ pub mod decision;
 pub mod duration;
 pub mod endpoint;
 pub mod facts;
+pub mod histogram;
 pub mod id;
 pub mod mode;
 pub mod mutex;

@@ -261,9 +261,7 @@ pub fn warnings(card: &Card, recipe: &Recipe, last_used: Option<UnixMs>, now: Un
             card.name, card.exchange
         ));
     }
-    if let Some(days) = idle_days(card, recipe) {
-        let last = last_used.unwrap_or(card.created);
-        let left = i64::from(days) - (now.0 - last.0).div_euclid(DAY_MS);
+    if let Some((days, left)) = idle_days_left(card, recipe, last_used, now) {
         warnings.push(format!(
             "{}: {} deletes a key that is bound to no IP address and may trade or withdraw after {days} idle days; {}",
             card.name,
@@ -279,6 +277,13 @@ fn idle_days(card: &Card, recipe: &Recipe) -> Option<u32> {
     let risky = card.permissions.iter().any(|permission| permission != "read") || card.permissions.is_empty();
     let idles = card.ips.is_empty() && risky && card.environment == Environment::Live;
     idles.then(|| card.idle_days.or(recipe.credential().unbound_idle_days)).flatten()
+}
+
+/// After how many idle days the exchange deletes the key, and how many of them are left; zero and less when it may be gone
+/// already.
+pub fn idle_days_left(card: &Card, recipe: &Recipe, last_used: Option<UnixMs>, now: UnixMs) -> Option<(u32, i64)> {
+    let last = last_used.unwrap_or(card.created);
+    idle_days(card, recipe).map(|days| (days, i64::from(days) - (now.0 - last.0).div_euclid(DAY_MS)))
 }
 
 /// As many warnings as a person reads, and how many there are besides.

@@ -62,6 +62,12 @@ impl ClockGuard {
         if self.is_sane(now) { now.wall.min(sure) } else { UnixMs(i64::MIN) }
     }
 
+    /// By how many milliseconds the wall clock is ahead of what it would say if nobody had set it since it was last taken
+    /// for right.
+    pub fn offset_ms(&self, now: Now) -> i64 {
+        now.wall.0.saturating_sub(after(self.start, now).0)
+    }
+
     /// Goes on from here, because the kernel says that the clock is right, and it has not jumped: small corrections do
     /// not add up to a jump.
     fn go_on_from(&mut self, now: Now) {
@@ -138,6 +144,7 @@ mod tests {
         let mut guard = ClockGuard::new(at(100_000, 0), UnixMs(0));
         assert!(guard.is_sane(at(101_000, 1000)));
         assert!(guard.is_sane(at(106_900, 2000)), "drift inside the tolerance");
+        assert_eq!((guard.offset_ms(at(106_900, 2000)), guard.offset_ms(at(101_500, 2000))), (4900, -500));
         assert!(!guard.is_sane(at(3_703_000, 3000)));
         assert!(!guard.is_sane(at(104_000, 4000)), "back, but not long enough");
         assert!(!guard.is_sane(at(113_000, 13_000)));

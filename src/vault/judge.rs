@@ -16,6 +16,7 @@ use crate::types::endpoint::Effect;
 use crate::types::id::{Id, IdMap};
 use crate::vault::sign::Asked;
 use crate::vault::state::{BotEntry, Credential, PolicyEntry, Unlocked};
+use crate::vault::tally::{Class, Outcome};
 use crate::vault::usage::{self, Book};
 use data_encoding::HEXLOWER;
 
@@ -52,8 +53,11 @@ pub(super) fn judge(unlocked: &mut Unlocked, asked: &Asked, now: Now) -> Judged 
         Some((_, found)) => found.recipe.read(&asked.ask.wanted),
         None => Err(no_such_credential()),
     };
+    let class = read.as_ref().map_or(Class::Unread, |reading| Class::of(reading.endpoint, reading.facts.effect));
+    let (bot, of_credential) = (asked.caller.bot, credential.map(|(id, _)| id));
     let too_fast = too_fast(&mut unlocked.book, asked, &policy, &read, now);
     if let Some(denial) = too_fast.as_ref().filter(|_| !policy.shadows_its_rate()) {
+        unlocked.book.tally(bot, of_credential, class, Outcome::Rate);
         return Judged::Limited(denial.clone());
     }
     let digests = Digests::of(&asked.ask.wanted);
@@ -74,16 +78,21 @@ pub(super) fn judge(unlocked: &mut Unlocked, asked: &Asked, now: Now) -> Judged 
         verdict.counts = None;
     }
     verdict.shadow = verdict.shadow.or(too_fast);
+    let outcome = match &verdict.decision {
+        Decision::Allow => Outcome::Allowed,
+        Decision::Deny(denial) => Outcome::of(denial.code),
+    };
+    unlocked.book.tally(bot, of_credential, class, outcome);
     if let Decision::Deny(denial) = &verdict.decision
         && denial.code == Code::Limit
     {
         return Judged::Limited(denial.clone());
     }
     if let (Some(counts), Some((id, _))) = (&verdict.counts, credential) {
-        unlocked.book.count(asked.caller.bot, id, counts, digests.ask, now.wall);
+        unlocked.book.count(bot, id, counts, digests.ask, now.wall);
     }
     let row = row_about(asked, entry, credential, &policy, read.as_ref().ok(), &verdict, &digests);
-    let opens = credential.map(|(id, _)| id).filter(|_| verdict.decision == Decision::Allow);
+    let opens = of_credential.filter(|_| verdict.decision == Decision::Allow);
     let cancels = read.is_ok_and(|reading| reading.facts.effect == Effect::Cancel);
     let urgency = if cancels && opens.is_some() { Urgency::Urgent } else { Urgency::Ordinary };
     Judged::Decided { body: to_body(now, Event::Sign(&row)), decision: verdict.decision, opens, urgency }

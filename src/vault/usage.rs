@@ -10,6 +10,7 @@ use crate::policy::usage::{ClientIds, Counts, IdHash, Meter, Usage};
 use crate::types::clock::{Now, UnixMs};
 use crate::types::decimal::Decimal;
 use crate::types::id::{Id, IdMap};
+use crate::vault::tally::{Class, Outcome, Tallies};
 use data_encoding::HEXLOWER;
 use std::num::NonZeroU32;
 
@@ -28,6 +29,7 @@ pub struct Book {
 struct OfBot {
     meter: Meter,
     rate: Rate,
+    tallies: Tallies,
 }
 
 impl Book {
@@ -59,6 +61,16 @@ impl Book {
         if !counts.ids.is_empty() {
             self.ids.entry(credential).or_default().remember(&counts.ids, digest, at);
         }
+    }
+
+    /// Counts how an ask was decided, for monitors.
+    pub fn tally(&mut self, bot: Id, credential: Option<Id>, class: Class, outcome: Outcome) {
+        self.bots.entry(bot).or_default().tallies.count(credential, class, outcome);
+    }
+
+    /// How a bot's asks were decided since the unlock; none when it has not asked.
+    pub fn tallies(&self, bot: &Id) -> Option<&Tallies> {
+        self.bots.get(bot).map(|used| &used.tallies)
     }
 
     /// Takes in that a backup was restored: every limit over time counts as spent until its window has passed since,

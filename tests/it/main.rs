@@ -24,6 +24,7 @@ mod integrity;
 mod leaks;
 mod load;
 mod memory;
+mod metrics;
 mod orders;
 mod panics;
 mod policies;

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod backup;
 pub mod bots;
 pub mod credentials;
+pub mod metrics;
 pub mod mode;
 pub mod policies;
 pub mod slots;

@@ -5,6 +5,7 @@ use crate::store::space::Space;
 use crate::store::writer::Writer;
 use crate::store::writer::anchoring::Marked;
 use crate::store::{StoreError, file};
+use crate::types::histogram::Counted;
 use crate::types::mutex::MutexGuard;
 use std::sync::atomic::Ordering;
 
@@ -20,6 +21,16 @@ impl Ledger {
             None if self.space.was_scarce() => Some("the disk that holds the ledger is full: only cancels are signed"),
             None => (!is_available).then_some("the ledger could not be written the last time"),
         }
+    }
+
+    /// How many batches of rows wait for the disk.
+    pub fn waiting(&self) -> usize {
+        self.queue.lock().len()
+    }
+
+    /// How long the transactions took so far, those that failed among them.
+    pub fn commit_times(&self) -> Counted {
+        self.commits.counted()
     }
 
     /// The number of the piece of work that the disk has now. The same number for long is a disk that hangs.
