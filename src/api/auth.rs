@@ -41,7 +41,11 @@ impl LetIn {
         };
         match authenticate(&app.vault, bearer(headers), uid) {
             Ok(caller) => Ok(LetIn { caller, uid, peer: peer.key() }),
-            Err(NotLetIn::Locked) => Err(Problem::locked()),
+            Err(NotLetIn::Locked) => {
+                let problem = Problem::locked();
+                app.counts.note(problem.code());
+                Err(problem)
+            }
             Err(NotLetIn::Failed) => {
                 let problem = Problem::auth_failed();
                 app.counts.record(peer.key(), problem.code());

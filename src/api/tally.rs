@@ -35,6 +35,12 @@ impl RefusalCounts {
         *counts.in_all.entry(code).or_default() += 1;
     }
 
+    /// Counts one refusal that no row will tell of.
+    pub fn note(&self, code: &'static str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.in_all.entry(code).or_default() += 1;
+    }
+
     /// Takes the counts and starts again from zero; sorted by peer, then code.
     pub fn take(&self) -> BTreeMap<(PeerKey, &'static str), u64> {
         std::mem::take(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner).by_peer)
@@ -73,11 +79,12 @@ mod tests {
         counts.record(PeerKey::Tcp, "http.browser");
         counts.record(PeerKey::Uid(7), "auth.failed");
         counts.record(PeerKey::Tcp, "http.browser");
+        counts.note("vault.locked");
         let taken: Vec<_> = counts.take().into_iter().collect();
         assert_eq!(taken, [((PeerKey::Tcp, "http.browser"), 2), ((PeerKey::Uid(7), "auth.failed"), 1)]);
         assert!(counts.take().is_empty());
         let in_all: Vec<_> = counts.in_all().into_iter().collect();
-        assert_eq!(in_all, [("auth.failed", 1), ("http.browser", 2)]);
+        assert_eq!(in_all, [("auth.failed", 1), ("http.browser", 2), ("vault.locked", 1)]);
     }
 
     #[test]

@@ -249,7 +249,9 @@ mod tests {
         // They never stand in an answer: nothing is answered then.
         let unanswered = BTreeSet::from(["http.timeout", "http.connections"]);
         let explained = own.topics.iter().flat_map(|topic| &topic.codes).map(|listed| &*listed.code);
-        assert_eq!(explained.collect::<BTreeSet<_>>(), contract.union(&unanswered).copied().collect());
+        // Those of commands are no part of the contract.
+        let explained: BTreeSet<_> = explained.filter(|code| !code.starts_with("cli.")).collect();
+        assert_eq!(explained, contract.union(&unanswered).copied().collect());
     }
 
     #[test]

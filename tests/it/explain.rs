@@ -3,6 +3,7 @@
 use crate::support::Vault;
 use serde_json::{Value, json};
 use signvault::recipe::errors::{ErrorCode, Errors, OWN, Topic, built_in};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 #[test]
@@ -87,6 +88,33 @@ fn with_a_credential_its_card_is_asked_for() {
     assert_eq!(json["credential"].as_array().map(Vec::len), Some(2), "{json}");
     assert!(daemon.run(&["explain", "50110", "--credential", "nobody"], "").fails(1).contains("admin.not_found"));
     daemon.run(&["explain", "50110", "--credential", "main", "--exchange", "other"], "").fails(2);
+}
+
+/// Texts in the sources that are codes of commands.
+fn codes_of_commands() -> BTreeSet<String> {
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli")];
+    let mut found = BTreeSet::new();
+    while let Some(directory) = directories.pop() {
+        for path in std::fs::read_dir(directory).expect("readable").map(|entry| entry.expect("an entry").path()) {
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(path).expect("UTF-8");
+            let texts = text.split('"').filter(|text| text.starts_with("cli."));
+            found.extend(texts.filter(|text| !text.contains(' ')).map(str::to_owned));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_code_of_a_command_is_explained() {
+    let own = Errors::parse(built_in(OWN).expect("it comes with the program")).expect("a table");
+    let (used, known) = (codes_of_commands(), own.topics.iter().flat_map(|topic| &topic.codes));
+    let known: BTreeSet<String> =
+        known.map(|listed| listed.code.to_string()).filter(|code| code.starts_with("cli.")).collect();
+    assert_eq!(used, known);
 }
 
 #[test]

@@ -255,6 +255,8 @@ fn a_locked_vault_tells_what_is_known_of_it() {
         (1, 0)
     );
     assert_eq!(scraped.ended("signed"), 1, "the daemon's own counts stay");
+    assert_eq!(daemon.tcp().sign(&first, "main", "GET", BALANCE, None).code(), "vault.locked");
+    assert_eq!(Scraped::of(&daemon).number("signvault_refusals_total{code=\"vault.locked\"}"), 1);
     for name in ["first", "second", "main", "other", "signvault_ledger_sequence ", "signvault_ledger_rows "] {
         assert!(
             !scraped.text.contains(&format!("\"{name}\"")) && !scraped.text.contains(&format!("\n{name}")),
@@ -321,11 +323,10 @@ fn with_canaries(daemon: &Daemon, token: &str, canary: &str) -> Vec<Response> {
 }
 
 #[test]
-fn t84_nothing_that_was_put_into_a_request_comes_out_of_metrics_or_status() {
+fn t84_nothing_that_was_put_into_a_request_comes_out_of_metrics_status_rows_or_help() {
     const CANARY: &str = "CANARY7f3aQ9";
     let vault = Vault::new();
     let (daemon, [first, _]) = started(&vault);
-    daemon.run(&["credential", "edit", "main", "--label", CANARY], "").ok();
     let answers = with_canaries(&daemon, &first, CANARY);
     // An order that is signed comes back as it was sent.
     let refused = answers.iter().filter(|answer| answer.status != 200);
@@ -337,7 +338,18 @@ fn t84_nothing_that_was_put_into_a_request_comes_out_of_metrics_or_status() {
     let scraped = Scraped::of(&daemon);
     assert!(scraped.sum("signvault_decisions_total", "") >= 4, "they were counted:\n{}", scraped.text);
     assert!(!scraped.text.contains(CANARY), "{}", scraped.text);
-    assert!(!daemon.status().to_string().contains(CANARY));
+    let mut said = vec![daemon.status().to_string(), daemon.run(&["audit", "export"], "").ok(), vault.log()];
+    assert!(said[1].contains("policy.credential"), "the rows about it are there");
+    for arguments in [&["--help"][..], &["explain", "--help"], &["generate", "man"]] {
+        let mut command = vault.command(arguments);
+        let output =
+            command.env("SIGNVAULT_TOKEN_FILE", CANARY).env("SIGNVAULT_LISTEN", CANARY).output().expect("it runs");
+        said.push(String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8"));
+    }
+    assert!(said.iter().all(|text| !text.contains(CANARY) && !text.is_empty()), "{said:?}");
+    daemon.run(&["credential", "edit", "main", "--label", CANARY], "").ok();
+    let scraped = Scraped::of(&daemon);
+    assert!(!scraped.text.contains(CANARY), "a label is no label");
     for word in [first.as_str(), "203.0.113.7", "BTC-USDT"] {
         assert!(!scraped.text.contains(word), "{word}");
     }
