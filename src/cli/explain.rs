@@ -79,6 +79,9 @@ pub fn run(args: Args, report: &Report, context: impl FnOnce() -> Result<Context
     let unknown: Vec<&str> = unknown(&tables, &found);
     if !explained.is_empty() {
         show(&explained, is_text, report)?;
+        if card.is_none() && explained.iter().any(|explained| !explained.topic.card.is_empty()) {
+            report.note("--credential NAME tells what of that credential's card bears on it");
+        }
     }
     match unknown.is_empty() {
         true => Ok(()),
@@ -122,7 +125,10 @@ fn nothing_known(codes: &[&str], exchange: &Errors) -> Failure {
         [code] => format!("nothing is known of the code {code}"),
         codes => format!("nothing is known of the codes {}", codes.join(", ")),
     };
-    let help = format!("{} lists its own; docs/errors.md has all that are known here", exchange.about);
+    let help = match codes.iter().all(|code| code.contains('.')) {
+        true => "docs/errors.md has all that are known here".to_owned(),
+        false => format!("{} lists its own; docs/errors.md has all that are known here", exchange.about),
+    };
     Failure::new(Exit::Failed, "cli.unknown_code", what, help)
 }
 

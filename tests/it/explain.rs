@@ -9,11 +9,13 @@ use std::path::Path;
 #[test]
 fn a_code_is_explained_without_a_daemon_or_a_vault() {
     let nowhere = Vault::nowhere();
-    let words = nowhere.run(&["explain", "50113"], "").ok();
+    let answer = nowhere.run(&["explain", "50113"], "");
+    assert!(answer.stderr.contains("--credential NAME") && nowhere.run(&["explain", "50102"], "").stderr.is_empty());
+    let words = answer.ok();
     assert!(words.starts_with("50113 OKX: Invalid signature. (HTTP 401)\n"), "{words}");
     assert!(words.contains("why:\n  - ") && words.contains("what to do:\n  - "), "{words}");
     let json = nowhere.run(&["explain", "50119", "--json"], "").json();
-    assert_eq!((&json["code"], &json["of"], &json["http"]), (&json!("50119"), &json!("okx"), &json!([200])));
+    assert_eq!((&json["code"], &json["of"], &json["http"]), (&json!("50119"), &json!("okx"), &json!([200, 401])));
     assert!(["why", "help"].iter().all(|member| !json[*member].as_array().expect("a list").is_empty()));
     assert_eq!(json["credential"], json!([]));
     let own = nowhere.run(&["explain", "policy.limit", "--exchange", "okx", "--json"], "").json();
@@ -28,6 +30,7 @@ fn unknown_codes_fail_and_nonsense_is_a_wrong_command_line() {
     for code in ["51999", "99999", "policy.nothing", "no.such.code"] {
         let error = nowhere.run(&["explain", code], "").fails(1);
         assert!(error.contains("cli.unknown_code") && error.contains(code) && error.contains("help:"), "{error}");
+        assert_eq!(error.contains("okx.com"), !code.contains('.'), "{error}");
     }
     let json: Value = serde_json::from_str(&nowhere.run(&["explain", "51999", "--json"], "").fails(1)).expect("JSON");
     assert_eq!(json["code"], "cli.unknown_code");
