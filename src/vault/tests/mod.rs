@@ -7,6 +7,7 @@ mod bots;
 mod checkpoints;
 mod clock;
 mod disk;
+mod figures;
 mod hung;
 mod limits;
 mod lock;
