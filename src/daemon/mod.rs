@@ -45,6 +45,7 @@ use sd_notify::NotifyState;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -137,10 +138,7 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
     let set_level = log::start(config.log_level, config.log_format, to_journal);
     self_check()?;
     let paths = Paths { state_dir: config.state_dir.clone(), anchor_dir: config.anchor_dir.clone() };
-    file::private_dir(&paths.state_dir)?;
-    file::private_dir(&paths.anchor_dir)?;
-    make_run_dir(&config.run_dir).map_err(DaemonError::RunDir)?;
-    let _held_until_the_end = file::lock(&paths.lock())?.ok_or(DaemonError::Held)?;
+    let _held_until_the_end = hold(&config, &paths)?;
     let arena = Arena::new()?;
     hardening.extend(harden::key_memory(arena.protection()));
     let key = match password {
@@ -170,6 +168,14 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
     let admin_uids = Arc::new(RwLock::new(config.admin_uids.clone()));
     let reload = Reload { read, set_level, vault: Arc::clone(&vault), admin_uids };
     run_vault(Served { config, groups, inherited, hardening, reload, watchdog }, vault)
+}
+
+/// Makes the directories that are not there, and takes the state directory for this process alone.
+fn hold(config: &Config, paths: &Paths) -> Result<OwnedFd, DaemonError> {
+    file::private_dir(&paths.state_dir)?;
+    file::private_dir(&paths.anchor_dir)?;
+    make_run_dir(&config.run_dir).map_err(DaemonError::RunDir)?;
+    file::lock(&paths.lock())?.ok_or(DaemonError::Held)
 }
 
 /// Gives up what the daemon does not need, before there is another thread: each has what the one that started it has.
@@ -226,7 +232,6 @@ fn run_vault(served: Served, vault: Arc<Vault>) -> Result<(), DaemonError> {
     let serving = serve(served, Arc::clone(&vault), signer.clone());
     let relayed = Relayed::start(runtime, (signer, turns), look, serving).map_err(DaemonError::Runtime)?;
     let served = relayed.watch().unwrap_or(Err(DaemonError::Broken));
-    notify::tell(&[NotifyState::Stopping]);
     relayed.end(max_wait);
     lock_at_the_end(vault, max_wait);
     tracing::info!("stopped");
@@ -307,6 +312,7 @@ async fn serve(served: Served, vault: Arc<Vault>, signer: Signer) -> Result<(), 
             () = app.signer.gone() => break Err(DaemonError::Broken),
         }
     };
+    notify::tell(&[NotifyState::Stopping]);
     tracing::info!("stopping: requests in flight are finished, new ones refused");
     stop.send_replace(true);
     while let Some(drained) = serving.join_next().await {

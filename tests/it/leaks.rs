@@ -137,3 +137,29 @@ fn t84_no_planted_secret_is_found_where_it_does_not_belong() {
         }
     }
 }
+
+/// Panics with secrets in scope are in `panics.rs`.
+#[test]
+fn t82_the_log_says_nothing_of_a_secret_however_much_it_says_and_in_either_form() {
+    for (form, begins) in [("json", "{"), ("text", "2")] {
+        let vault = Vault::nowhere();
+        vault.run(&["init", "--stdin", "--no-recovery", "--kdf-memory-mib", "64"], PASSWORD).ok();
+        let mut command = vault.command(&["serve", "--listen", "127.0.0.1:0", "--log-format", form]);
+        command.env("SIGNVAULT_LOG_LEVEL", "trace").env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
+        let daemon = vault.serve_by(command);
+        daemon.run(&["unlock", "--stdin"], PASSWORD).ok();
+        let add = ["credential", "add", "main", "--exchange", "okx", "--stdin"];
+        daemon.run(&add, &secrets(SECRET, ASCII_PASSPHRASE)).ok();
+        let token = daemon.add_bot("bob", "main", &["read", "trade", "session"]);
+        live(&mut Heard { daemon: &daemon, said: Vec::new() }, &token);
+        crate::support::signal(daemon.pid(), "HUP");
+        daemon.run(&["lock"], "").ok();
+        assert_eq!(daemon.terminate(), 0);
+        let token_secret = token.split('_').nth(2).expect("a secret part");
+        let texts = [PASSWORD, NEW_PASSWORD, WRONG_PASSWORD, SECRET, NEW_SECRET, PASSPHRASE, ASCII_PASSPHRASE];
+        let scanner = Scanner::new(&[&texts[..], &[token_secret, API_KEY]].concat());
+        let log = vault.log();
+        assert!(log.lines().all(|line| line.starts_with(begins)) && log.contains("unlocked"), "{form}: {log}");
+        assert!(!scanner.finds(log.as_bytes()), "{form}: {log}");
+    }
+}
