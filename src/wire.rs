@@ -5,6 +5,7 @@
 //! so. Every request is read through [`Object`], because a derived `Deserialize` would also take a positional array.
 
 pub mod audit;
+pub mod doctor;
 pub mod policy;
 
 use crate::secret::{SecretText, serialize_exposed};

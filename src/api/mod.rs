@@ -23,7 +23,7 @@ pub mod signer;
 pub mod tally;
 pub mod whoami;
 
-use crate::api::admin::{audit, backup, bots, credentials, metrics, mode, policies, slots, status};
+use crate::api::admin::{audit, backup, bots, credentials, doctor, metrics, mode, policies, slots, status};
 use crate::api::app::App;
 use crate::api::connection::Routes;
 use axum::Router;
@@ -55,6 +55,7 @@ pub fn admin_routes(app: App) -> Routes {
     let router = move || {
         Router::new()
             .route("/v1/status", get(status::status))
+            .route("/v1/doctor", get(doctor::doctor))
             .route("/v1/unlock", post(status::unlock))
             .route("/v1/lock", post(status::lock))
             .route("/v1/password", post(slots::change_password))

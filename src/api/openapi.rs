@@ -1,6 +1,6 @@
 //! `GET /openapi.json`: the interface, generated from the handlers.
 
-use crate::api::admin::{audit, backup, bots, credentials, metrics, mode, policies, slots, status};
+use crate::api::admin::{audit, backup, bots, credentials, doctor, metrics, mode, policies, slots, status};
 use crate::api::{health, session, sign, whoami};
 use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi};
     info(title = "signvault", description = "Signs exchange requests for bots on this machine; tag `admin` is served on admin.sock only"),
     paths(
         sign::sign, sign::sign_batch, session::session, whoami::whoami, health::health, health::ready,
-        status::status, status::unlock, status::lock, slots::change_password, slots::list, slots::add, slots::remove,
+        status::status, doctor::doctor, status::unlock, status::lock, slots::change_password, slots::list, slots::add, slots::remove,
         credentials::list, credentials::add, credentials::show, credentials::edit, credentials::rotate,
         credentials::remove, bots::list, bots::add, bots::show, bots::rotate, bots::revoke, bots::remove,
         policies::list, policies::show, policies::set, policies::set_reference, policies::remove,

@@ -4,6 +4,7 @@
 //! are built in memory that is wiped and never appear in an error.
 
 pub mod interrupt;
+pub mod peer;
 
 use crate::secret::SecretText;
 use crate::wire::Problem;
@@ -121,17 +122,24 @@ impl Target {
 pub struct Admin {
     /// The admin socket.
     target: Target,
+    /// How long the head of an answer may take.
+    patience: Duration,
 }
 
 impl Admin {
     /// A client of this socket. Nothing is sent yet.
     pub fn at(socket: &Path) -> Admin {
-        Admin { target: Target::Socket(socket.to_owned()) }
+        Admin { target: Target::Socket(socket.to_owned()), patience: ANSWER_TIMEOUT }
+    }
+
+    /// The same client, which waits for an answer no longer than this.
+    pub fn waiting_at_most(self, patience: Duration) -> Admin {
+        Admin { patience, ..self }
     }
 
     /// `GET`
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ConnectError> {
-        ask(&self.target, Outgoing { method: Method::GET, path, body: None, token: None })
+        ask(&self.target, self.patience, Outgoing { method: Method::GET, path, body: None, token: None })
     }
 
     /// `POST` with a body.
@@ -151,7 +159,7 @@ impl Admin {
 
     /// `DELETE`
     pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ConnectError> {
-        ask(&self.target, Outgoing { method: Method::DELETE, path, body: None, token: None })
+        ask(&self.target, self.patience, Outgoing { method: Method::DELETE, path, body: None, token: None })
     }
 
     /// `POST` whose answer is not JSON: its body goes to the sink as it comes in. The number of bytes so far is told
@@ -164,7 +172,7 @@ impl Admin {
     ) -> Result<u64, ConnectError> {
         let outgoing = Outgoing { method: Method::POST, path, body: Some(json(&serde_json::Map::new())?), token: None };
         blocking(async {
-            let mut answer = exchange(&self.target, outgoing).await?;
+            let mut answer = exchange(&self.target, self.patience, outgoing).await?;
             if !answer.status().is_success() {
                 return Err(refusal(answer).await);
             }
@@ -179,7 +187,7 @@ impl Admin {
     }
 
     fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: &impl Serialize) -> Result<T, ConnectError> {
-        ask(&self.target, Outgoing { method, path, body: Some(json(body)?), token: None })
+        ask(&self.target, self.patience, Outgoing { method, path, body: Some(json(body)?), token: None })
     }
 }
 
@@ -190,7 +198,7 @@ pub fn post_as_bot<T: DeserializeOwned>(
     token: &SecretText,
     body: &impl Serialize,
 ) -> Result<T, ConnectError> {
-    ask(target, Outgoing { method: Method::POST, path, body: Some(json(body)?), token: Some(token) })
+    ask(target, ANSWER_TIMEOUT, Outgoing { method: Method::POST, path, body: Some(json(body)?), token: Some(token) })
 }
 
 /// A path below a collection: `/v1/bots` and a name. Whatever the name is, it stays one segment.
@@ -224,9 +232,9 @@ fn json(body: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, ConnectError> {
     Ok(Zeroizing::new(bytes))
 }
 
-fn ask<T: DeserializeOwned>(target: &Target, outgoing: Outgoing<'_>) -> Result<T, ConnectError> {
+fn ask<T: DeserializeOwned>(target: &Target, patience: Duration, outgoing: Outgoing<'_>) -> Result<T, ConnectError> {
     blocking(async {
-        let mut answer = exchange(target, outgoing).await?;
+        let mut answer = exchange(target, patience, outgoing).await?;
         if !answer.status().is_success() {
             return Err(refusal(answer).await);
         }
@@ -242,11 +250,15 @@ fn blocking<T>(work: impl Future<Output = Result<T, ConnectError>>) -> Result<T,
     runtime.block_on(work)
 }
 
-async fn exchange(target: &Target, outgoing: Outgoing<'_>) -> Result<Response<Incoming>, ConnectError> {
+async fn exchange(
+    target: &Target,
+    patience: Duration,
+    outgoing: Outgoing<'_>,
+) -> Result<Response<Incoming>, ConnectError> {
     let request = outgoing.into_request(target.host())?;
     match target {
-        Target::Socket(path) => over(in_time(target, UnixStream::connect(path)).await?, request).await,
-        Target::Port(address, _) => over(in_time(target, TcpStream::connect(address)).await?, request).await,
+        Target::Socket(path) => over(in_time(target, UnixStream::connect(path)).await?, patience, request).await,
+        Target::Port(address, _) => over(in_time(target, TcpStream::connect(address)).await?, patience, request).await,
     }
 }
 
@@ -255,7 +267,11 @@ async fn in_time<S>(target: &Target, connecting: impl Future<Output = io::Result
     connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(|error| target.unreachable(error))
 }
 
-async fn over<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ConnectError>
+async fn over<S>(
+    stream: S,
+    patience: Duration,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -263,7 +279,7 @@ where
     let (mut sender, connection) = handshake.map_err(|_| ConnectError::Broken("it did not begin"))?;
     // Ends by itself once the answer is in: the daemon is asked to close.
     tokio::spawn(connection);
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, sender.send_request(request)).await;
+    let answer = tokio::time::timeout(patience, sender.send_request(request)).await;
     let answer = answer.map_err(|_| ConnectError::Broken("no answer came in time"))?;
     answer.map_err(|_| ConnectError::Broken("it was closed"))
 }

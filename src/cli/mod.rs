@@ -11,6 +11,7 @@ pub mod context;
 pub mod credential;
 pub mod demo;
 pub mod explain;
+pub mod doctor;
 pub mod file;
 pub mod generate;
 pub mod import;
@@ -129,6 +130,8 @@ pub enum Command {
     Recipe(recipe::Command),
     /// Say what an error code means, why it happens and what to do
     Explain(explain::Args),
+    /// Look for what is wrong with this installation, and say what to do about it
+    Doctor(doctor::Args),
     /// Run the whole story in a temporary directory
     Demo(demo::Args),
     /// Man pages and shell completions
@@ -197,6 +200,8 @@ fn dispatch(cli: Cli, env: Env, report: Report) -> Result<(), Failure> {
         Command::Restore(args) => restore::run(args, &context()?),
         Command::Recipe(command) => recipe::run(command, &report),
         Command::Explain(args) => explain::run(args, &report, context),
+        // Goes on where a configuration can't be read.
+        Command::Doctor(args) => doctor::run(&args, &cli.global.flags(), &env, &report),
         Command::Demo(args) => demo::run(args, &env, &report),
         Command::Generate(command) => generate::run(command, Cli::command()),
     }

@@ -184,6 +184,8 @@ explain policy.limit --json
 explain 50119 --credential main --exchange okx
 explain --stdin --credential main
 explain -
+doctor
+doctor --verbose --json
 demo
 generate man --out-dir d
 generate completions fish
@@ -196,7 +198,7 @@ status --config c --state-dir s --anchor-dir a --run-dir r --log-format json";
     #[test]
     fn commands_of_other_versions_are_unknown() {
         let lines = "audit prune|audit prune --before x|audit verify --public-key k
-explain|explain x|explain 50113 --stdin|explain 50113 50110|doctor|audit verify f|verify f|backup|backup verify|backup f verify g|sign";
+explain|explain x|explain 50113 --stdin|explain 50113 50110|doctor x|audit verify f|verify f|backup|backup verify|backup f verify g|sign";
         for line in lines.split(['|', '\n']) {
             let failure = parsed(&format!("signvault {line}")).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{line}");

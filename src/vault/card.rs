@@ -7,6 +7,7 @@ use crate::recipe::sign::{Parts, Site};
 use crate::secret::{SecretText, serialize_exposed};
 use crate::types::clock::UnixMs;
 use crate::types::credential::Environment;
+use crate::vault::deadline::DAY_MS;
 use crate::vault::state::Credential;
 use crate::vault::{AdminError, check_name};
 use crate::wire::{CredentialCard, CredentialEdit, CredentialSecrets};
@@ -18,9 +19,6 @@ const MAX_PART_BYTES: usize = 4096;
 
 /// More warnings than this are only counted.
 const MOST_WARNINGS: usize = 100;
-
-/// A day in milliseconds.
-const DAY_MS: i64 = 86_400_000;
 
 /// What may be shown of a credential. Sealed with the secrets in one record, and kept in memory beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,8 +243,22 @@ fn is_this_machine(host: &str) -> bool {
     matches!(without_port, "127.0.0.1" | "localhost" | "[::1]")
 }
 
-/// What there is to warn about.
+/// What there is to know about a credential for whoever adds it or looks at it.
 pub fn warnings(card: &Card, recipe: &Recipe, last_used: Option<UnixMs>, now: UnixMs) -> Vec<String> {
+    let mut warnings = lasting_warnings(card);
+    if let Some((days, left)) = idle_days_left(card, recipe, last_used, now) {
+        warnings.push(format!(
+            "{}: {} deletes a key that is bound to no IP address and may trade or withdraw after {days} idle days; {}",
+            card.name,
+            card.exchange,
+            if left > 0 { format!("{left} are left") } else { "it may be gone already".to_owned() }
+        ));
+    }
+    warnings
+}
+
+/// What is to be warned about as long as the card says so, whatever the time.
+pub fn lasting_warnings(card: &Card) -> Vec<String> {
     let mut warnings = Vec::new();
     let has = |permission: &str| card.permissions.iter().any(|other| other == permission);
     if has("withdraw") {
@@ -261,19 +273,11 @@ pub fn warnings(card: &Card, recipe: &Recipe, last_used: Option<UnixMs>, now: Un
             card.name, card.exchange
         ));
     }
-    if let Some((days, left)) = idle_days_left(card, recipe, last_used, now) {
-        warnings.push(format!(
-            "{}: {} deletes a key that is bound to no IP address and may trade or withdraw after {days} idle days; {}",
-            card.name,
-            card.exchange,
-            if left > 0 { format!("{left} are left") } else { "it may be gone already".to_owned() }
-        ));
-    }
     warnings
 }
 
 /// After how many idle days the exchange deletes the key: only an unbound live key that may trade or withdraw.
-fn idle_days(card: &Card, recipe: &Recipe) -> Option<u32> {
+pub(super) fn idle_days(card: &Card, recipe: &Recipe) -> Option<u32> {
     let risky = card.permissions.iter().any(|permission| permission != "read") || card.permissions.is_empty();
     let idles = card.ips.is_empty() && risky && card.environment == Environment::Live;
     idles.then(|| card.idle_days.or(recipe.credential().unbound_idle_days)).flatten()

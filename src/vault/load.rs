@@ -226,6 +226,7 @@ impl Loading {
             mode: self.mode,
             disk_mode: Mode::Normal,
             logged: Logged::default(),
+            warned_on: None,
             mode_version: self.mode_version,
             clock_guard,
             signing_key,

@@ -30,6 +30,8 @@ pub mod checkpoint;
 pub mod clock_guard;
 pub mod credential;
 pub mod figures;
+pub mod deadline;
+pub mod doctor;
 pub mod head;
 pub mod init;
 mod judge;

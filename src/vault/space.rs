@@ -26,6 +26,7 @@ impl Vault {
         let watched = self.watch_clock();
         let tended = ledger.tend();
         self.log_head_in_time();
+        self.log_deadlines_once_a_day();
         self.verify_backlog()?;
         tended?;
         watched?;

@@ -51,6 +51,8 @@ pub struct Unlocked {
     pub disk_mode: Mode,
     /// When the ledger's head was last logged.
     pub logged: Logged,
+    /// The day, counted from 1970, on which the log was last told what ends soon.
+    pub warned_on: Option<i64>,
     /// How often the mode was written.
     pub mode_version: u64,
     /// Watches the wall clock.

@@ -22,10 +22,11 @@ use crate::store::writer::{Rollback, Writer};
 use crate::store::{IntegrityError, StoreError, connection};
 use crate::types::clock::{Now, UnixMs};
 use crate::vault::backlog::{Backlog, Trust};
-use crate::vault::card::{first_of, warnings};
+use crate::vault::card::{first_of, lasting_warnings};
 use crate::vault::change::{Prepared, Turn};
 use crate::vault::checkpoint;
 use crate::vault::clock_guard::ClockGuard;
+use crate::vault::deadline;
 use crate::vault::keyring::Keyring;
 use crate::vault::load::{Loading, Past};
 use crate::vault::rotation::retired_keys;
@@ -165,7 +166,10 @@ impl Vault {
         let slots = self.read_slots()?;
         let (slot, vault_key, failed) = self.open_a_slot(&slots, key)?;
         if self.is_unlocked() {
-            self.accept_on_unlocked(&turn, slot, failed, accept)?;
+            // That a recovery key was tried is worth a row: doctor looks for it.
+            if accept.clock || failed > 0 || key.kind == SlotKind::Recovery {
+                self.accept_on_unlocked(&turn, slot, failed, accept)?;
+            }
         } else {
             self.load(slot, vault_key, failed, accept)?;
         }
@@ -332,9 +336,6 @@ impl Vault {
         failed_attempts: u32,
         accept: Accept,
     ) -> Result<(), UnlockError> {
-        if !accept.clock && failed_attempts == 0 {
-            return Ok(());
-        }
         let prepare = |_: &Unlocked, now: Now| {
             let event = Event::Unlock {
                 slot,
@@ -362,15 +363,15 @@ impl Vault {
         Ok(wire::Unlocked { state_version, audit_sequence, failed_attempts, slot, warnings })
     }
 
-    /// What there is to warn about, over all credentials and policies; nothing while locked.
+    /// What there is to warn about, over all credentials, bots and policies; nothing while locked.
     pub fn warnings(&self) -> Vec<String> {
         let now = self.setup.clock.now().wall;
         let of_all: Result<Vec<String>, _> = self.look(|unlocked| {
             let policies = unlocked.policies.values();
             let flaws = policies.filter_map(|entry| entry.flaw.as_ref().map(|flaw| entry.warning(flaw)));
             let credentials = unlocked.credentials_by_name().into_values();
-            let about = |found: &Credential| warnings(&found.card, &found.recipe, found.last_used, now);
-            first_of(flaws.chain(credentials.flat_map(about)))
+            let lasting = credentials.flat_map(|found: &Credential| lasting_warnings(&found.card));
+            first_of(flaws.chain(deadline::lines(unlocked, now)).chain(lasting))
         });
         of_all.into_iter().flatten().chain(self.disk_warning()).collect()
     }

@@ -6,6 +6,7 @@ pub mod backup;
 pub mod bots;
 pub mod credentials;
 pub mod metrics;
+pub mod doctor;
 pub mod mode;
 pub mod policies;
 pub mod slots;
