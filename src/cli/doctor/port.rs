@@ -82,7 +82,7 @@ mod tests {
     fn only_the_daemon_and_who_holds_the_port_for_it_are_expected() {
         let running = Running { pid: Some(77), uid: Some(500), listen: None };
         let is_expected = |uid, holders: &[u32], running: Option<&Running>| {
-            super::is_expected(uid, &holders.iter().copied().collect(), Some(500), running)
+            is_expected(uid, &holders.iter().copied().collect(), Some(500), running)
         };
         assert!(is_expected(500, &[77], Some(&running)) && is_expected(0, &[1, 77], Some(&running)));
         assert!(is_expected(0, &[1], None), "systemd waits for the first bot");

@@ -8,6 +8,7 @@ mod checkpoints;
 mod clock;
 mod disk;
 mod figures;
+mod doctor;
 mod hung;
 mod limits;
 mod lock;
