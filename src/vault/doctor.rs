@@ -6,7 +6,7 @@
 
 mod bots;
 mod credentials;
-mod past;
+pub(super) mod past;
 mod upkeep;
 
 use crate::store::file::Paths;

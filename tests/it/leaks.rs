@@ -57,6 +57,8 @@ fn live(heard: &mut Heard<'_, '_>, token: &str) {
     heard.run(&["policy", "set", "odd", "/dev/stdin"], &format!("grants = [\"{SECRET}\"]"));
     heard.run(&["audit", "export"], "");
     heard.run(&["status", "--json"], "");
+    heard.run(&["doctor", "--verbose"], "");
+    heard.run(&["doctor", "--verbose", "--json"], "");
     let asks = [
         ask("main", "POST", "/api/v5/trade/order", Some(&format!("{{\"sz\":\"{SECRET}\"}}"))),
         ask("main", "POST", &format!("/api/v5/{SECRET}"), None),

@@ -14,6 +14,7 @@ mod credentials;
 mod databases;
 mod demo;
 mod differential;
+mod doctor;
 mod drain;
 mod explain;
 mod faults;

@@ -1,5 +1,6 @@
 //! The configuration file: understood, and nobody else's to change.
 
+use crate::cli::doctor::files::others_may_write;
 use crate::cli::report::{Failure, with_causes};
 use crate::config::{Config, ConfigError, Env, Flags};
 use crate::wire::doctor::Finding;
@@ -58,7 +59,7 @@ fn guarded(path: &Path) -> Finding {
             Finding::fail(CHECK, format!("there is no {place}"), "check the path")
         }
         Err(error) => Finding::skip(CHECK, format!("{place} can't be looked at: {error}"), "run this as root"),
-        Ok(about) if about.is_file() && about.mode() & 0o022 != 0 => Finding::fail(
+        Ok(about) if about.is_file() && others_may_write(&about) => Finding::fail(
             CHECK,
             format!("{place} has the mode {:04o}: others may change it", about.mode() & 0o777),
             format!("chmod go-w {place}"),

@@ -22,7 +22,7 @@ pub fn look(config: &Config, running: Option<&Running>) -> Vec<Finding> {
     let anchor = private("files.anchor", "anchor directory", &config.anchor_dir, owner, &config.run_dir);
     let mut findings = [state, anchor].concat();
     findings.push(apart(config));
-    findings.extend([&config.state_dir, &config.anchor_dir].map(|directory| way_to(directory)));
+    findings.extend([&config.state_dir, &config.anchor_dir].map(|directory| way_to(directory, owner)));
     findings.push(run_dir(&config.run_dir, owner));
     findings
 }
@@ -116,18 +116,33 @@ fn apart(config: &Config) -> Finding {
 }
 
 /// Whoever may write to a directory further up can put another one in this one's place.
-fn way_to(directory: &Path) -> Finding {
-    let is_open = |above: &&Path| {
-        above.metadata().is_ok_and(|about| about.mode() & OTHERS_WRITE != 0 && about.mode() & STICKY == 0)
+fn way_to(directory: &Path, owner: Option<u32>) -> Finding {
+    let open = |above: &Path| {
+        let about = above.metadata().ok()?;
+        let is_trusted = about.uid() == 0 || owner.is_none_or(|owner| owner == about.uid());
+        match () {
+            () if !is_trusted => Some(format!("the user {} owns {}", about.uid(), above.display())),
+            () if others_may_write(&about) && about.mode() & STICKY == 0 => {
+                Some(format!("others may write to {}", above.display()))
+            }
+            () => None,
+        }
     };
-    match directory.ancestors().skip(1).find(is_open) {
-        Some(above) => Finding::fail(
+    match directory.ancestors().skip(1).find_map(open) {
+        Some(why) => Finding::fail(
             "files.way",
-            format!("others may write to {}, and so replace {}", above.display(), directory.display()),
-            format!("chmod go-w {}", above.display()),
+            format!("{why}, and so may replace {}", directory.display()),
+            "take that right away (chmod go-w), or keep the vault elsewhere",
         ),
         None => Finding::ok("files.way", format!("nobody else can replace {}", directory.display())),
     }
+}
+
+/// Whether anyone but the owner may write. The group of a user's own number is that user alone, by the custom of most
+/// systems.
+pub fn others_may_write(about: &Metadata) -> bool {
+    let by_group = about.mode() & 0o020 != 0 && about.gid() != about.uid();
+    by_group || about.mode() & 0o002 != 0
 }
 
 /// The run directory may be entered by all, and written to by the daemon and root alone.

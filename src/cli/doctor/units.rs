@@ -9,10 +9,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The units that come along, by name.
-const SHIPPED: [(&str, &str); 0] = [];
+/// Units of one kind: where they are looked for, and what came along.
+struct Kind {
+    /// Where systemd looks; the first directory that has a unit wins (systemd.unit(5)).
+    directories: Vec<PathBuf>,
+    /// Those that came along, by name, with their text.
+    shipped: &'static [(&'static str, &'static str)],
+}
 
-/// Where systemd looks for units, the first that has one wins (systemd.unit(5)).
+/// The machine's units that came along.
+const OF_SYSTEM: [(&str, &str); 0] = [];
+/// A user's own.
+const OF_USER: [(&str, &str); 0] = [];
+
+/// Where systemd looks for the machine's units.
 const SYSTEM: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -20,23 +30,37 @@ const SYSTEM: [&str; 5] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
+/// Where it looks for those of every user, after the user's own directory.
+const USER: [&str; 3] = ["/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"];
 
-/// The units by their names, for drop-ins of those that are not shipped here.
-const NAMES: [&str; 4] = ["signvault.service", "signvault.socket", "signvault-admin.socket", "signvault-tcp.socket"];
+/// The names of units that may have drop-ins.
+const NAMES: [&str; 5] = [
+    "signvault.service",
+    "signvault.socket",
+    "signvault-admin.socket",
+    "signvault-tcp.socket",
+    "signvault-key.service",
+];
 
 /// Directives that protect the daemon or its sockets. A drop-in may set any other.
-const PROTECTING: [&str; 40] = [
+const PROTECTING: [&str; 46] = [
     "AmbientCapabilities",
     "CapabilityBoundingSet",
+    "CoredumpFilter",
+    "DevicePolicy",
     "DynamicUser",
+    "ExecPaths",
     "ExecStart",
     "Group",
     "IPAddressDeny",
     "KeyringMode",
     "LimitCORE",
+    "LimitMEMLOCK",
     "ListenStream",
     "LockPersonality",
     "MemoryDenyWriteExecute",
+    "MemorySwapMax",
+    "NoExecPaths",
     "NoNewPrivileges",
     "PrivateDevices",
     "PrivateIPC",
@@ -72,40 +96,52 @@ const PROTECTING: [&str; 40] = [
 const OFF: [&str; 5] = ["", "no", "false", "off", "0"];
 
 /// Directives of which nothing is the most that they can protect.
-const BEST_EMPTY: [&str; 4] = ["AmbientCapabilities", "CapabilityBoundingSet", "LimitCORE", "UMask"];
+const BEST_EMPTY: [&str; 7] = [
+    "AmbientCapabilities",
+    "CapabilityBoundingSet",
+    "CoredumpFilter",
+    "ExecPaths",
+    "LimitCORE",
+    "MemorySwapMax",
+    "UMask",
+];
 
 /// A unit's directives: each with all its values, in order.
 type Directives = BTreeMap<String, Vec<String>>;
 
 /// Looks at the units in these directories, or in the usual ones.
 pub fn look(directories: &[PathBuf], env: &Env) -> Vec<Finding> {
-    let directories = match directories {
-        [] => usual(env),
-        named => named.iter().map(|path| env.absolute(path)).collect(),
+    let kinds = kinds(directories, env);
+    let drifted = |kind: &Kind| -> Vec<Finding> {
+        let of_units = kind.shipped.iter().filter_map(|(name, text)| drift(&kind.directories, name, text));
+        of_units.chain(NAMES.iter().flat_map(|name| drop_ins(&kind.directories, name))).collect()
     };
-    let mut findings: Vec<Finding> =
-        SHIPPED.iter().filter_map(|(name, text)| drift(&directories, name, text)).collect();
-    findings.extend(NAMES.iter().flat_map(|name| drop_ins(&directories, name)));
+    let mut findings: Vec<Finding> = kinds.iter().flat_map(drifted).collect();
     if findings.is_empty() {
-        let installed = NAMES.iter().filter(|name| found(&directories, name).is_some()).count();
-        findings.push(Finding::ok(
-            "unit.drift",
-            match installed {
-                0 => "no unit is installed".to_owned(),
-                count => format!("{count} units are as they came, and nothing beside them weakens them"),
-            },
-        ));
+        let is_installed = |kind: &Kind, name: &str| found(&kind.directories, name).is_some();
+        let installed = |kind: &Kind| NAMES.iter().filter(|name| is_installed(kind, name)).count();
+        let what = match kinds.iter().map(installed).sum() {
+            0 => "no unit is installed".to_owned(),
+            count => format!("{count} units are installed, and nothing weakens them"),
+        };
+        findings.push(Finding::ok("unit.drift", what));
     }
     findings
 }
 
-/// The machine's directories, and of a user those of its own too.
-fn usual(env: &Env) -> Vec<PathBuf> {
-    let mut directories: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
-    if let Some(home) = env.path("HOME").filter(|path| path.is_absolute() && !env.root) {
-        directories.insert(0, home.join(".config/systemd/user"));
+/// The machine's units, and of a user those of its own too; or what was named, as the machine's.
+fn kinds(named: &[PathBuf], env: &Env) -> Vec<Kind> {
+    if !named.is_empty() {
+        return vec![Kind { directories: named.iter().map(|path| env.absolute(path)).collect(), shipped: &OF_SYSTEM }];
     }
-    directories
+    let system = Kind { directories: SYSTEM.iter().map(PathBuf::from).collect(), shipped: &OF_SYSTEM };
+    let base = env.path("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+    let base = base.or_else(|| Some(env.path("HOME")?.join(".config"))).filter(|_| !env.root);
+    let of_user = |base: PathBuf| {
+        let all = USER.iter().map(PathBuf::from);
+        Kind { directories: std::iter::once(base.join("systemd/user")).chain(all).collect(), shipped: &OF_USER }
+    };
+    std::iter::once(system).chain(base.map(of_user)).collect()
 }
 
 /// The file that counts.

@@ -1,5 +1,6 @@
 //! Each bot: whether it was ever there, whether its token still works, and whether its policy allows what it never does.
 
+use crate::policy::READ_ONLY;
 use crate::types::clock::UnixMs;
 use crate::types::endpoint::Grant;
 use crate::vault::deadline::{DAY_MS, Deadline, Of};
@@ -93,7 +94,7 @@ fn too_wide(policy: &PolicyEntry, entry: &BotEntry, past: &Past, now: UnixMs) ->
     let window = now.plus_ms(-WINDOW_DAYS * DAY_MS);
     let is_new = entry.bot.created > window || past.policies.get(&policy.name).is_some_and(|set| *set > window);
     let name = &entry.bot.name;
-    if is_new || policy.flaw.is_some() || !was_seen(entry, past) {
+    if is_new || policy.flaw.is_some() || policy.name == READ_ONLY || !was_seen(entry, past) {
         return None;
     }
     if !past.reaches(window) {

@@ -3,7 +3,11 @@
 use super::bed::*;
 use crate::secret::SecretText;
 use crate::types::ask::{Ask, Method, Request, Wanted};
+use crate::types::clock::{Clock, Now};
+use crate::types::mode::Mode;
+use crate::vault::doctor::past::{End, Past};
 use crate::vault::sign::{Asked, sign};
+use crate::vault::unlock::SlotKey;
 use crate::wire::doctor::{Finding, Level};
 use crate::wire::{CredentialEdit, SlotSecret};
 use std::io::{self, Write};
@@ -177,7 +181,7 @@ fn a_recovery_key_is_known_once_it_was_tried() {
     let rows = bed.rows().len();
     bed.unlock().unwrap();
     assert_eq!(bed.rows().len(), rows, "a key file that opens an open vault leaves no row");
-    bed.vault.unlock(&crate::vault::unlock::SlotKey::parse(text()).unwrap(), Default::default()).unwrap();
+    bed.vault.unlock(&SlotKey::parse(text()).unwrap(), Default::default()).unwrap();
     assert_eq!(found(&bed), [""; 0]);
     let bed = bed.reopened();
     assert_eq!(found(&bed), [""; 0]);
@@ -209,13 +213,42 @@ fn a_clock_that_jumped_fails_and_is_remembered() {
 #[test]
 fn a_locked_vault_says_so_and_what_it_cannot_say() {
     let (bed, _) = healthy();
-    bed.vault.begin_to_set_mode(crate::types::mode::Mode::CancelOnly, None).unwrap().settled().unwrap();
+    bed.vault.begin_to_set_mode(Mode::CancelOnly, None).unwrap().settled().unwrap();
     assert_eq!(found(&bed), ["warn vault.mode: the mode is cancel-only for everyone"]);
     bed.lock();
     let lines = found(&bed);
     assert_eq!(of(&lines, "vault.state"), ["warn vault.state: the vault is locked: bots are answered 423"]);
     assert_eq!(of(&lines, "vault.contents").len(), 1);
     assert_eq!(lines.len(), 2, "{lines:?}");
+}
+
+/// A clock by which every look takes long.
+struct Slow(parking_lot::Mutex<Now>);
+
+impl Clock for Slow {
+    fn now(&self) -> Now {
+        let mut now = self.0.lock();
+        now.boot_ms += 400;
+        *now
+    }
+}
+
+#[test]
+fn a_ledger_that_takes_too_long_is_not_read_to_its_end_and_nothing_is_made_up() {
+    let (bed, bob) = healthy();
+    let caller = bed.let_in(&bob).unwrap();
+    for _ in 0..150 {
+        let asks = (0..20).map(|_| asked(caller, "main")).collect();
+        sign(&bed.vault, asks);
+        bed.clock.pass(20_000);
+    }
+    let ledger = bed.vault.ledger().unwrap();
+    let clock = Slow(parking_lot::Mutex::new(Now { wall: bed.clock.wall(), boot_ms: 0 }));
+    let past = Past::read(&ledger, &clock, &[]).unwrap();
+    assert_eq!((past.end, past.rows), (End::Late, 1000), "two pages");
+    assert!(past.backup.is_none() && !past.reaches(bed.clock.wall().plus_ms(-3_600_000)));
+    let past = Past::read(&ledger, &*bed.clock, &[]).unwrap();
+    assert!(past.end == End::First && past.rows > 3000 && past.backup.is_some(), "{:?}", past.end);
 }
 
 /// A log that a test reads.
