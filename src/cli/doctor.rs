@@ -4,6 +4,7 @@
 //! for each group of checks. Nothing is changed, nothing is sent to a bot's or an exchange's address, and files of others
 //! (bots' configurations, token files, `.env`) are not read. What is printed may be shown to anyone.
 
+mod clock;
 mod config_file;
 mod daemon;
 mod files;
@@ -41,6 +42,8 @@ pub fn run(args: &Args, flags: &Flags, env: &Env, report: &Report) -> Result<(),
     let (config, mut findings) = config_file::look(flags, env)?;
     let (running, told) = daemon::look(&config);
     findings.extend(told);
+    let keeper = clock::look(&mut findings);
+    findings.push(keeper);
     findings.extend(process::look(running.as_ref()));
     findings.extend(files::look(&config, running.as_ref()));
     findings.extend(sockets::look(&config, running.as_ref()));

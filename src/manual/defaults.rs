@@ -59,6 +59,15 @@
 //! and a signature for each is no load. Once a day, so that an export of a quiet vault is signed too. Pruning stops seven days
 //! ago: that is how long client ids are remembered, and no limit looks back further.
 //!
+//! # What is warned of before it ends
+//! An idle key and an expiring token from seven days before on: a week has every day on which somebody looks. Other words at
+//! three days and at one, because a line that never changes is no longer read. Once a day in the log, whatever looks at
+//! logs; a line for each, so that none hides behind another.
+//!
+//! 30 days for what doctor calls unused or old: a bot that trades by the month has had its turn by then, and a backup that
+//! is older lacks a month of changes. The ledger is read for about a second: longer than most need for a month, and short enough
+//! for a person who waits.
+//!
 //! # The clock
 //! Five seconds of tolerance: exchanges take thirty, and a synchronised clock is off by milliseconds. Ten seconds of being
 //! right before signing goes on: a clock that is being set is often set more than once. Where a time server keeps the

@@ -134,7 +134,7 @@ fn a_healthy_installation_is_one_line_and_with_verbose_every_check_is_told() {
     let names: Vec<&str> = findings.iter().filter_map(|one| one["check"].as_str()).collect();
     assert_eq!(all["checks"], names.len());
     let expected = "backup.age bot.credential bot.expiry bot.policy bot.revoked bot.seen clock.jump clock.jumps \
-                    clock.synchronised config.file credential.bot credential.idle credential.ip credential.use \
+                    clock.keeper clock.synchronised config.file credential.bot credential.idle credential.ip credential.use \
                     credential.withdraw daemon.answers daemon.hardening daemon.version disk.anchor disk.space \
                     files.anchor files.apart files.run files.state files.way ledger.write policy.flaw port.holder \
                     process.memory_lock slot.recovery slot.spare socket.admin socket.sign unit.drift vault.mode vault.state";

@@ -31,11 +31,17 @@ pub struct Running {
 impl Running {
     fn of(status: &Value) -> Running {
         let pid = status["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-        // In a container the same number is another process's.
-        let pid = pid.filter(|pid| proc::name(*pid).as_deref() == Some("signvault"));
+        let pid = pid.filter(|pid| is_a_daemon(*pid));
         let listen = status["listen"].as_str().and_then(|listen| listen.parse().ok());
         Running { pid, uid: pid.and_then(proc::user), listen }
     }
+}
+
+/// Whether the process of this number can be the daemon: in a container the same number is another process's. It has this
+/// program's usual name, or the one that it goes by here.
+fn is_a_daemon(pid: u32) -> bool {
+    let own = proc::name(std::process::id());
+    proc::name(pid).is_some_and(|name| name == "signvault" || Some(name) == own)
 }
 
 /// Asks the daemon, and says what there is to say without one.

@@ -65,10 +65,11 @@ fn foreign(found: &Listening, owner: Option<u32>, running: Option<&Running>) -> 
     ))
 }
 
-/// The daemon, or systemd, which holds the port for it. Where holders can't be seen the user must do.
+/// The daemon, or systemd, which holds the port for it. Where the holders or the daemon can't be seen the user must do.
 fn is_expected(uid: u32, holders: &BTreeSet<u32>, owner: Option<u32>, running: Option<&Running>) -> bool {
+    let is_unseen = holders.is_empty() || running.is_some_and(|running| running.pid.is_none());
     let daemon = running.and_then(|running| running.pid);
-    match holders.is_empty() {
+    match is_unseen {
         true => uid == 0 || owner.is_none_or(|owner| owner == uid),
         false => holders.iter().all(|pid| daemon == Some(*pid) || is_systemd(*pid, uid, owner)),
     }
@@ -88,6 +89,8 @@ mod tests {
         assert!(is_expected(0, &[1], None), "systemd waits for the first bot");
         assert!(!is_expected(500, &[78], Some(&running)) && !is_expected(500, &[77, 78], Some(&running)));
         assert!(!is_expected(500, &[78], None));
+        let elsewhere = Running { pid: None, ..running };
+        assert!(is_expected(500, &[78], Some(&elsewhere)) && !is_expected(501, &[78], Some(&elsewhere)));
         assert!(is_expected(500, &[], Some(&running)) && is_expected(0, &[], None) && !is_expected(501, &[], None));
     }
 

@@ -23,6 +23,16 @@ pub fn name(pid: u32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim_end().to_owned())
 }
 
+/// The names of all processes that can be seen from here.
+pub fn names() -> BTreeSet<String> {
+    pids().filter_map(name).collect()
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten();
+    processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
 /// The effective user of a process.
 pub fn user(pid: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -83,9 +93,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 /// The processes that hold a socket, as far as they can be seen: root sees all, others their own.
 pub fn holders(inode: u64) -> BTreeSet<u32> {
     let wanted = format!("socket:[{inode}]");
-    let Ok(processes) = fs::read_dir("/proc") else { return BTreeSet::new() };
-    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| holds(*pid, &wanted)).collect()
+    pids().filter(|pid| holds(*pid, &wanted)).collect()
 }
 
 fn holds(pid: u32, wanted: &str) -> bool {

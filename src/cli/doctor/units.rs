@@ -132,16 +132,29 @@ pub fn look(directories: &[PathBuf], env: &Env) -> Vec<Finding> {
 /// The machine's units, and of a user those of its own too; or what was named, as the machine's.
 fn kinds(named: &[PathBuf], env: &Env) -> Vec<Kind> {
     if !named.is_empty() {
-        return vec![Kind { directories: named.iter().map(|path| env.absolute(path)).collect(), shipped: &OF_SYSTEM }];
+        let directories = each_once(named.iter().map(|path| env.absolute(path)));
+        return vec![Kind { directories, shipped: &OF_SYSTEM }];
     }
-    let system = Kind { directories: SYSTEM.iter().map(PathBuf::from).collect(), shipped: &OF_SYSTEM };
+    let system = Kind { directories: each_once(SYSTEM.iter().map(PathBuf::from)), shipped: &OF_SYSTEM };
     let base = env.path("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
     let base = base.or_else(|| Some(env.path("HOME")?.join(".config"))).filter(|_| !env.root);
     let of_user = |base: PathBuf| {
         let all = USER.iter().map(PathBuf::from);
-        Kind { directories: std::iter::once(base.join("systemd/user")).chain(all).collect(), shipped: &OF_USER }
+        let directories = each_once(std::iter::once(base.join("systemd/user")).chain(all));
+        Kind { directories, shipped: &OF_USER }
     };
     std::iter::once(system).chain(base.map(of_user)).collect()
+}
+
+/// The directories that there are, each by its real path and once: /lib is often /usr/lib.
+fn each_once(directories: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut real = Vec::new();
+    for directory in directories.filter_map(|directory| directory.canonicalize().ok()) {
+        if !real.contains(&directory) {
+            real.push(directory);
+        }
+    }
+    real
 }
 
 /// The file that counts.
