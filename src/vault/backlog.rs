@@ -10,6 +10,7 @@ use crate::audit::chain::Point;
 use crate::store::ledger::Ledger;
 use crate::store::{IntegrityError, StoreError};
 use crate::types::clock::UnixMs;
+use crate::vault::annals::Annals;
 use crate::vault::load::last_use;
 use crate::vault::lock::Why;
 use crate::vault::state::{State, Unlocked};
@@ -73,9 +74,13 @@ impl Vault {
             let Ok((ledger, Some(backlog))) = self.look(|unlocked| (unlocked.ledger.clone(), unlocked.backlog)) else {
                 return Ok(());
             };
-            let mut used = HashMap::new();
-            match backlog.page(&ledger, &mut |body| used.extend(last_use(body))) {
-                Ok(left) => self.take_in(&ledger, backlog, left, &used),
+            let (mut used, mut annals) = (HashMap::new(), Annals::default());
+            let mut each = |body: &str| {
+                used.extend(last_use(body));
+                annals.note(body);
+            };
+            match backlog.page(&ledger, &mut each) {
+                Ok(left) => self.take_in(&ledger, backlog, left, (used, annals)),
                 Err(StoreError::Integrity(inner)) => return Err(self.distrust(inner)),
                 Err(error) => return Err(error.into()),
             }
@@ -84,14 +89,21 @@ impl Vault {
     }
 
     /// Takes in what a page said, unless the vault was locked and unlocked meanwhile.
-    fn take_in(&self, ledger: &Arc<Ledger>, before: Backlog, left: Option<Backlog>, used: &HashMap<String, UnixMs>) {
+    fn take_in(
+        &self,
+        ledger: &Arc<Ledger>,
+        before: Backlog,
+        left: Option<Backlog>,
+        (used, annals): (HashMap<String, UnixMs>, Annals),
+    ) {
         let mut state = self.state();
         let State::Unlocked(unlocked) = &mut *state else { return };
         if !Arc::ptr_eq(&unlocked.ledger, ledger) || unlocked.backlog != Some(before) {
             return;
         }
         unlocked.backlog = left;
-        unlocked.used_before.extend(used.iter().map(|(name, moment)| (name.clone(), *moment)));
+        unlocked.used_before.extend(used);
+        unlocked.annals.merge(annals);
         if left.is_none() {
             fill_in(unlocked);
             *self.trust.lock() = Trust::Given;

@@ -5,6 +5,7 @@ use crate::store::ledger::{Change, Entry, Ledger};
 use crate::store::queue::Ticket;
 use crate::types::clock::Now;
 use crate::types::mutex::MutexGuard;
+use crate::vault::annals::Annals;
 use crate::vault::state::{State, Unlocked};
 use crate::vault::{AdminError, Vault};
 use std::sync::Arc;
@@ -107,10 +108,12 @@ impl Vault {
         take_back: impl FnOnce(&mut Unlocked, &T),
     ) -> Result<T, AdminError> {
         let now = self.setup.clock.now();
+        let mut told = Annals::default();
         let (ledger, ticket, answer) = {
             let mut state = self.state();
             let State::Unlocked(unlocked) = &mut *state else { return Err(AdminError::Locked) };
             let prepared = prepare(unlocked, now)?;
+            told.note(&prepared.body);
             let entry = Entry { body: prepared.body, opens: None };
             let ticket = unlocked.ledger.enqueue(unlocked.clock_guard.seen_wall(now), vec![entry], prepared.changes);
             (unlocked.ledger.clone(), ticket, prepared.answer)
@@ -119,7 +122,10 @@ impl Vault {
         let settled = ledger.settle_to_the_end(ticket);
         if let State::Unlocked(unlocked) = &mut *self.state() {
             match settled {
-                Ok(_) => publish(unlocked, &answer),
+                Ok(_) => {
+                    unlocked.annals.merge(told);
+                    publish(unlocked, &answer);
+                }
                 Err(_) => take_back(unlocked, &answer),
             }
         }
@@ -141,6 +147,7 @@ impl Vault {
         let mut state = self.state();
         let State::Unlocked(unlocked) = &mut *state else { return Err(AdminError::Locked) };
         let Prepared { body, changes, answer } = apply(unlocked, now)?;
+        unlocked.annals.note(&body);
         let (wall, entry) = (unlocked.clock_guard.seen_wall(now), Entry { body, opens: None });
         let ticket = unlocked.ledger.owe(missing, wall, vec![entry], changes);
         Ok(Promised { answer, ledger: unlocked.ledger.clone(), ticket })

@@ -10,9 +10,12 @@ pub(super) mod past;
 mod upkeep;
 
 use crate::store::file::Paths;
+use crate::store::ledger::Ledger;
 use crate::types::clock::UnixMs;
 use crate::types::mode::Mode;
+use crate::vault::annals::time_of;
 use crate::vault::doctor::past::{End, Past};
+use crate::vault::doctor::upkeep::Known;
 use crate::vault::state::{State, Unlocked};
 use crate::vault::{AdminError, Vault};
 use crate::wire::doctor::{Diagnosis, Finding};
@@ -37,13 +40,19 @@ impl Vault {
             return Ok(Diagnosis { findings, rows: 0, since: None });
         };
         let slots = self.parsed_slots()?;
-        let past = Past::read(&ledger, &*self.setup.clock, &upkeep::recovery_keys(&slots))?;
+        let past = Past::read(&ledger, &*self.setup.clock)?;
+        let first_kept = first_kept(&ledger)?;
         let now = self.setup.clock.now();
         let told = match &mut *self.state() {
             State::Locked | State::Closing(_) => None,
             State::Unlocked(unlocked) => {
                 let offset_ms = (!unlocked.clock_guard.is_sane(now)).then(|| unlocked.clock_guard.offset_ms(now));
-                Some((offset_ms, about_memory(unlocked, &past, now.wall)))
+                let is_pending = unlocked.backlog.is_some();
+                let known = Known { annals: &unlocked.annals, since: first_kept, is_pending };
+                let mut told = upkeep::slots(&slots, known);
+                told.push(upkeep::backup(known, now.wall));
+                told.extend(about_memory(unlocked, &past, now.wall));
+                Some((offset_ms, told))
             }
         };
         let Some((offset_ms, told)) = told else { return Err(AdminError::Locked) };
@@ -54,8 +63,6 @@ impl Vault {
             None => Finding::ok("ledger.write", "the ledger takes rows"),
             Some(trouble) => Finding::fail("ledger.write", trouble, "see to the disk that holds the state directory"),
         });
-        findings.extend(upkeep::slots(&slots, &past));
-        findings.push(upkeep::backup(&past, now.wall));
         findings.extend(told);
         Ok(Diagnosis { findings, rows: past.rows, since: past.since.map(|moment| moment.to_string()) })
     }
@@ -100,6 +107,17 @@ impl Vault {
             ),
         }
     }
+}
+
+/// When the first row was written that is kept, where those before it were taken out.
+fn first_kept(ledger: &Ledger) -> Result<Option<UnixMs>, AdminError> {
+    let before = ledger.standing().state.first_kept.link.seq;
+    if before == 0 {
+        return Ok(None);
+    }
+    // Without a row there is nothing from before now.
+    let first = ledger.rows(before, 1)?.first().and_then(|row| time_of(&row.body));
+    Ok(Some(first.unwrap_or(UnixMs(i64::MAX))))
 }
 
 /// Looks at the space on the disks of a vault's directories. Runs without a daemon.

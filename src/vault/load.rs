@@ -11,6 +11,7 @@ use crate::types::clock::UnixMs;
 use crate::types::id::IdMap;
 use crate::types::mode::Mode;
 use crate::vault::AdminError;
+use crate::vault::annals::Annals;
 use crate::vault::backlog::Backlog;
 use crate::vault::bot::Bot;
 use crate::vault::card::Card;
@@ -39,6 +40,8 @@ pub struct Past {
     /// When each credential last signed, by name.
     last_used: HashMap<String, UnixMs>,
     book: Book,
+    /// What they say of backups, changes and slots.
+    pub annals: Annals,
     /// Whether a row said something that no row says.
     odd: bool,
     /// Whether the last lock was because of a broken row, and nobody has unlocked since.
@@ -48,6 +51,7 @@ pub struct Past {
 impl Past {
     /// Takes in a row, in the order of the ledger.
     pub fn note(&mut self, body: &str) {
+        self.annals.note(body);
         // Most rows are signatures; the cheap tests spare the others a parse.
         let (kind, rest) = event::kind_of(body).unwrap_or_default();
         let (mut accepted, mut restored) = (kind == "clock", false);
@@ -226,6 +230,7 @@ impl Loading {
             mode: self.mode,
             disk_mode: Mode::Normal,
             logged: Logged::default(),
+            annals: past.annals,
             warned_on: None,
             mode_version: self.mode_version,
             clock_guard,

@@ -19,6 +19,7 @@
 //!
 //! Deliberately absent: HTTP, SQL, and what a recipe or a policy means. This layer orders the steps.
 
+pub mod annals;
 pub mod audit;
 pub mod authenticate;
 pub mod backlog;

@@ -193,6 +193,7 @@ impl Vault {
         if !Arc::ptr_eq(&unlocked.ledger, ledger) {
             return;
         }
+        unlocked.annals.changed = unlocked.annals.changed.max(Some(self.setup.clock.now().wall));
         let old = std::mem::replace(&mut unlocked.keyring, keyring);
         for (id, sealed) in &mut again.credentials {
             if let Some(known) = unlocked.credentials.get_mut(id) {

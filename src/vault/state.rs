@@ -6,6 +6,7 @@ use crate::store::ledger::Ledger;
 use crate::types::clock::UnixMs;
 use crate::types::id::{Id, IdMap};
 use crate::types::mode::Mode;
+use crate::vault::annals::Annals;
 use crate::vault::backlog::Backlog;
 use crate::vault::bot::Bot;
 use crate::vault::card::Card;
@@ -51,6 +52,8 @@ pub struct Unlocked {
     pub disk_mode: Mode,
     /// When the ledger's head was last logged.
     pub logged: Logged,
+    /// What its rows say of backups, changes and slots.
+    pub annals: Annals,
     /// The day, counted from 1970, on which the log was last told what ends soon.
     pub warned_on: Option<i64>,
     /// How often the mode was written.

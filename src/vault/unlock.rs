@@ -273,7 +273,7 @@ impl Vault {
         while past.distrusts()
             && let Some(left) = backlog
         {
-            backlog = left.page(&ledger, &mut |_| ())?;
+            backlog = left.page(&ledger, &mut |body| past.annals.note(body))?;
         }
         let (signing_key, new_key) = loading.signing_key().map_err(|_| UnlockError::Machine("random numbers"))?;
         let event = Event::Unlock {
@@ -285,6 +285,7 @@ impl Vault {
         };
         let wall = clock_guard.seen_wall(now);
         let (mut bodies, mut changes) = (vec![to_body(now, event)], accept.changes(now));
+        past.annals.note(&bodies[0]);
         if let Some(row) = new_key {
             let key = HEXLOWER.encode(&signing_key.public);
             bodies.push(to_body(now, Event::SigningKey { key: &key }));

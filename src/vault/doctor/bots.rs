@@ -28,10 +28,26 @@ pub(super) fn findings(unlocked: &Unlocked, past: &Past, now: UnixMs) -> Vec<Fin
     let without = or_well(without, "bot.credential", || format!("each of {count} bots has a key to ask for"));
     let unseen = working().filter_map(|entry| unseen(entry, past, now));
     let unseen = or_well(unseen, "bot.seen", || format!("each of {count} bots was seen"));
-    let wide = working().filter_map(|entry| too_wide(&unlocked.policy_of(&entry.bot), entry, past, now));
-    let wide = or_well(wide, "bot.policy", || {
-        format!("no policy allows what its bot has not used in {WINDOW_DAYS} days, as far as those are over")
-    });
+    let window = now.plus_ms(-WINDOW_DAYS * DAY_MS);
+    let judged: Vec<_> = working()
+        .map(|entry| (unlocked.policy_of(&entry.bot), entry))
+        .filter(|(policy, entry)| is_ripe(policy, entry, past, window))
+        .collect();
+    let wide = match judged.is_empty() || past.reaches(window) {
+        true => {
+            or_well(judged.iter().filter_map(|(policy, entry)| too_wide(policy, entry, past)), "bot.policy", || {
+                format!("no policy allows what its bot has not used in {WINDOW_DAYS} days, as far as those are over")
+            })
+        }
+        false => vec![Finding::skip(
+            "bot.policy",
+            format!(
+                "what bots use of their policies is not known for {WINDOW_DAYS} days: rows were looked at {}",
+                how_far(past)
+            ),
+            "`signvault audit list --bot NAME` looks further",
+        )],
+    };
     [revoked, expiring, without, unseen, wide].concat()
 }
 
@@ -89,19 +105,16 @@ fn unseen(entry: &BotEntry, past: &Past, now: UnixMs) -> Option<Finding> {
     Some(Finding::warn("bot.seen", what, help))
 }
 
-/// What a policy allows and its bot has not used. Only said once bot and policy are older than what is looked at.
-fn too_wide(policy: &PolicyEntry, entry: &BotEntry, past: &Past, now: UnixMs) -> Option<Finding> {
-    let window = now.plus_ms(-WINDOW_DAYS * DAY_MS);
-    let is_new = entry.bot.created > window || past.policies.get(&policy.name).is_some_and(|set| *set > window);
+/// Whether bot and policy are as old as what is looked at: before that nobody knows what the bot will need.
+fn is_ripe(policy: &PolicyEntry, entry: &BotEntry, past: &Past, window: UnixMs) -> bool {
+    let was_set = past.policies.get(&policy.name).is_some_and(|set| *set > window);
+    let is_judged = policy.flaw.is_none() && policy.name != READ_ONLY;
+    is_judged && !was_set && entry.bot.created <= window && was_seen(entry, past)
+}
+
+/// What a policy allows and its bot has not used.
+fn too_wide(policy: &PolicyEntry, entry: &BotEntry, past: &Past) -> Option<Finding> {
     let name = &entry.bot.name;
-    if is_new || policy.flaw.is_some() || policy.name == READ_ONLY || !was_seen(entry, past) {
-        return None;
-    }
-    if !past.reaches(window) {
-        let what =
-            format!("{name}: what it uses is not known for {WINDOW_DAYS} days: rows were looked at {}", how_far(past));
-        return Some(Finding::skip("bot.policy", what, format!("`signvault audit list --bot {name}` looks further")));
-    }
     let nothing = Deeds::default();
     let unused = unused(policy, past.deeds(name, entry.bot.created).unwrap_or(&nothing))?;
     Some(Finding::warn(

@@ -1,16 +1,15 @@
-//! What the rows of the ledger say that doctor asks for, read from the newest back, a page at a time while bots sign.
-//!
-//! All that is asked of a signature is in the last 30 days. Backups and recovery keys may lie further back: the reading
-//! goes on for them as long as there is time, and what it did not come to is said to be unknown.
+//! What bots did in the last 30 days, read from the newest row of the ledger back, a page at a time while bots sign. What
+//! the reading did not come to in time is said to be unknown.
 
 use crate::audit::event::{self, Text};
 use crate::store::ledger::Ledger;
 use crate::types::clock::{Clock, UnixMs};
 use crate::types::endpoint::Grant;
 use crate::vault::AdminError;
+use crate::vault::annals::time_of;
 use crate::vault::deadline::DAY_MS;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 /// For so many days signatures are looked at.
 pub const WINDOW_DAYS: i64 = 30;
@@ -32,12 +31,6 @@ pub struct Past {
     pub bots: HashMap<String, Deeds>,
     /// When each policy was last set, by name.
     pub policies: HashMap<String, UnixMs>,
-    /// When the last backup was made.
-    pub backup: Option<UnixMs>,
-    /// When something changed for the last time that a backup keeps; looked for until there is a backup.
-    pub changed: Option<UnixMs>,
-    /// When each slot last opened the vault.
-    pub opened: BTreeMap<u32, UnixMs>,
     /// How often the wall clock jumped in the last 30 days, as far as rows tell.
     pub clock_jumps: u64,
 }
@@ -50,7 +43,7 @@ pub enum End {
     First,
     /// At the first row that is kept: those before it were pruned.
     Pruned,
-    /// Before that, because nothing more was asked for.
+    /// More than 30 days ago.
     Enough,
     /// Before that, because it took too long.
     Late,
@@ -82,17 +75,14 @@ struct Glance<'a> {
     grant: Option<Grant>,
     #[serde(default, borrow)]
     policy: Option<Text<'a>>,
-    #[serde(default)]
-    slot: Option<u32>,
 }
 
 impl Past {
-    /// Reads back over the last 30 days, and further while there is time: to the last backup, and to when each of these
-    /// slots opened the vault or was made.
+    /// Reads back over the last 30 days, as long as there is time.
     ///
     /// # Errors
     /// The disk's refusal; the vault was locked.
-    pub fn read(ledger: &Ledger, clock: &dyn Clock, slots: &[(u32, UnixMs)]) -> Result<Past, AdminError> {
+    pub fn read(ledger: &Ledger, clock: &dyn Clock) -> Result<Past, AdminError> {
         let begun = clock.now();
         let window = begun.wall.plus_ms(-WINDOW_DAYS * DAY_MS);
         let standing = ledger.standing();
@@ -100,7 +90,7 @@ impl Past {
         let mut past = Past { end: if kept_after == 0 { End::First } else { End::Pruned }, ..Past::default() };
         let mut last = standing.tail.seq;
         while last > kept_after {
-            if past.knows_enough(window, slots) {
+            if past.since.is_some_and(|since| since <= window) {
                 past.end = End::Enough;
                 break;
             }
@@ -126,17 +116,6 @@ impl Past {
         self.bots.get(bot).filter(|deeds| deeds.last_seen.is_some_and(|seen| seen >= created))
     }
 
-    /// Whether a slot opened the vault since it was made. Numbers of slots are given again.
-    pub fn has_opened(&self, slot: u32, made: UnixMs) -> bool {
-        self.opened.get(&slot).is_some_and(|opened| *opened >= made)
-    }
-
-    fn knows_enough(&self, window: UnixMs, slots: &[(u32, UnixMs)]) -> bool {
-        let reaches = |moment: UnixMs| self.since.is_some_and(|since| since <= moment);
-        let knows_slots = slots.iter().all(|(slot, made)| self.has_opened(*slot, *made) || reaches(*made));
-        reaches(window) && knows_slots && (self.backup.is_some() || self.changed.is_some())
-    }
-
     /// Takes in a row, from the newest back.
     fn note(&mut self, body: &str, window: UnixMs) {
         self.rows += 1;
@@ -146,14 +125,8 @@ impl Past {
         match kind {
             "sign" if time >= window => self.note_ask(body, time),
             "clock" if time >= window => self.clock_jumps += 1,
-            "backup" => drop(self.backup.get_or_insert(time)),
-            "unlock" => self.note_unlock(body, time),
             "policy" => self.note_policy(body, time),
             _ => (),
-        }
-        let changes = ["init", "restore", "credential", "bot", "policy", "slot", "password_change", "key_rotation"];
-        if self.backup.is_none() && changes.contains(&kind) {
-            self.changed.get_or_insert(time);
         }
     }
 
@@ -176,12 +149,6 @@ impl Past {
         }
     }
 
-    fn note_unlock(&mut self, body: &str, time: UnixMs) {
-        if let Some(slot) = glance(body).and_then(|row| row.slot) {
-            self.opened.entry(slot).or_insert(time);
-        }
-    }
-
     fn note_policy(&mut self, body: &str, time: UnixMs) {
         if let Some(name) = glance(body).and_then(|row| row.policy) {
             self.policies.entry(name.to_string()).or_insert(time);
@@ -191,11 +158,6 @@ impl Past {
 
 fn glance(body: &str) -> Option<Glance<'_>> {
     serde_json::from_str(body).ok()
-}
-
-/// The wall time at the head of a row, without reading the rest.
-fn time_of(body: &str) -> Option<UnixMs> {
-    UnixMs::parse_rfc3339(body.strip_prefix(r#"{"time":""#)?.split_once('"')?.0)
 }
 
 #[cfg(test)]
@@ -212,20 +174,16 @@ mod tests {
         let denied =
             r#""sign","decision":"deny","code":"clock.jump","bot":"bob","endpoint":"POST /b","grant":"trade"}"#;
         for (time, rest) in [
-            (LATER, r#""unlock","slot":2,"failed_attempts":0}"#),
             (LATER, denied),
             (LATER, r#""reference","policy":"p","instrument":"X","price":"1"}"#),
             (EARLIER, read),
             (EARLIER, r#""policy","action":"set","policy":"p","version":1}"#),
-            (EARLIER, r#""backup"}"#),
-            (EARLIER, r#""init"}"#),
         ] {
             past.note(&format!("{time}{rest}"), UnixMs(0));
         }
         let moment = |text: &str| UnixMs::parse_rfc3339(text);
         let (earlier, later) = (moment("2026-01-01T00:00:00Z"), moment("2026-01-02T00:00:00Z"));
-        assert_eq!((past.rows, past.since, past.backup, past.changed), (7, earlier, earlier, earlier));
-        assert_eq!((past.opened.get(&2).copied(), past.policies.get("p").copied()), (later, earlier));
+        assert_eq!((past.rows, past.since, past.policies.get("p").copied()), (4, earlier, earlier));
         assert_eq!((past.clock_jumps, past.bots.len()), (1, 1));
         let bob = past.deeds("bob", UnixMs(0)).unwrap();
         assert_eq!((bob.last_seen, bob.endpoints.len()), (later, 1));

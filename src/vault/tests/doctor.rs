@@ -1,9 +1,12 @@
 //! What doctor, `status` and the log say as days go by.
 
 use super::bed::*;
+use crate::audit::event::{Event, to_body};
 use crate::secret::SecretText;
+use crate::store::checkpoint::INTERVAL_ROWS;
+use crate::store::ledger::Entry;
 use crate::types::ask::{Ask, Method, Request, Wanted};
-use crate::types::clock::{Clock, Now};
+use crate::types::clock::{Clock, Now, UnixMs};
 use crate::types::mode::Mode;
 use crate::vault::doctor::past::{End, Past};
 use crate::vault::sign::{Asked, sign};
@@ -171,6 +174,34 @@ fn a_backup_is_asked_for_when_there_is_none_or_it_knows_too_little() {
 }
 
 #[test]
+fn a_backup_is_known_from_old_rows_once_they_are_verified_and_until_they_are_taken_out() {
+    let (bed, bob) = healthy();
+    // More than an unlock verifies at once.
+    let body = to_body(bed.clock.now(), Event::Lock { why: "asked" });
+    let entries = (0..INTERVAL_ROWS).map(|_| Entry { body: body.clone(), opens: None }).collect();
+    let ledger = bed.vault.ledger().unwrap();
+    ledger.settle(ledger.enqueue(UnixMs(0), entries, Vec::new())).unwrap();
+    drop(ledger);
+    for _ in 0..20 {
+        bed.clock.pass(DAY_MS);
+        bed.sign(&bob, "main").unwrap();
+        bed.vault.tend().unwrap();
+    }
+    let bed = bed.reopened();
+    let unknown = "skip backup.age: whether there is a backup is not known: older rows are still being verified";
+    assert_eq!(found(&bed), [unknown]);
+    bed.vault.tend().unwrap();
+    assert_eq!(found(&bed), [""; 0]);
+    bed.vault.prune(&bed.clock.wall().plus_ms(-8 * DAY_MS).to_string()).unwrap();
+    assert_eq!(found(&bed), [""; 0], "this daemon has seen it");
+    let bed = bed.reopened();
+    bed.vault.tend().unwrap();
+    assert_eq!(found(&bed), ["warn backup.age: no backup was made since 2023-11-26"]);
+    back_up(&bed);
+    assert_eq!(found(&bed), [""; 0]);
+}
+
+#[test]
 fn a_recovery_key_is_known_once_it_was_tried() {
     let (bed, _) = healthy();
     let text =
@@ -244,11 +275,11 @@ fn a_ledger_that_takes_too_long_is_not_read_to_its_end_and_nothing_is_made_up() 
     }
     let ledger = bed.vault.ledger().unwrap();
     let clock = Slow(parking_lot::Mutex::new(Now { wall: bed.clock.wall(), boot_ms: 0 }));
-    let past = Past::read(&ledger, &clock, &[]).unwrap();
+    let past = Past::read(&ledger, &clock).unwrap();
     assert_eq!((past.end, past.rows), (End::Late, 1000), "two pages");
-    assert!(past.backup.is_none() && !past.reaches(bed.clock.wall().plus_ms(-3_600_000)));
-    let past = Past::read(&ledger, &*bed.clock, &[]).unwrap();
-    assert!(past.end == End::First && past.rows > 3000 && past.backup.is_some(), "{:?}", past.end);
+    assert!(!past.reaches(bed.clock.wall().plus_ms(-3_600_000)));
+    let past = Past::read(&ledger, &*bed.clock).unwrap();
+    assert!(past.end == End::First && past.rows > 3000, "{:?}", past.end);
 }
 
 /// A log that a test reads.
