@@ -39,7 +39,7 @@ impl Running {
 
 /// Whether the process of this number can be the daemon: in a container the same number is another process's. It has this
 /// program's usual name, or the one that it goes by here.
-fn is_a_daemon(pid: u32) -> bool {
+pub fn is_a_daemon(pid: u32) -> bool {
     let own = proc::name(std::process::id());
     proc::name(pid).is_some_and(|name| name == "signvault" || Some(name) == own)
 }

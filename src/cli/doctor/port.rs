@@ -1,6 +1,6 @@
 //! The TCP port: whether anybody but the daemon listens where bots will send their tokens.
 
-use crate::cli::doctor::daemon::Running;
+use crate::cli::doctor::daemon::{Running, is_a_daemon};
 use crate::cli::doctor::files;
 use crate::cli::doctor::proc::{self, Listening};
 use crate::cli::doctor::sockets::is_systemd;
@@ -65,13 +65,17 @@ fn foreign(found: &Listening, owner: Option<u32>, running: Option<&Running>) -> 
     ))
 }
 
-/// The daemon, or systemd, which holds the port for it. Where the holders or the daemon can't be seen the user must do.
+/// The daemon, or systemd, which holds the port for it. Where the holders or the daemon can't be seen the user must do; of
+/// a daemon that does not answer its program's name is known.
 fn is_expected(uid: u32, holders: &BTreeSet<u32>, owner: Option<u32>, running: Option<&Running>) -> bool {
-    let is_unseen = holders.is_empty() || running.is_some_and(|running| running.pid.is_none());
-    let daemon = running.and_then(|running| running.pid);
-    match is_unseen {
-        true => uid == 0 || owner.is_none_or(|owner| owner == uid),
-        false => holders.iter().all(|pid| daemon == Some(*pid) || is_systemd(*pid, uid, owner)),
+    let is_ours = || uid == 0 || owner.is_none_or(|owner| owner == uid);
+    let is_the_daemon = |pid: u32| match running {
+        Some(running) => running.pid == Some(pid),
+        None => is_ours() && is_a_daemon(pid),
+    };
+    match holders.is_empty() || running.is_some_and(|running| running.pid.is_none()) {
+        true => is_ours(),
+        false => holders.iter().all(|pid| is_the_daemon(*pid) || is_systemd(*pid, uid, owner)),
     }
 }
 
@@ -88,7 +92,9 @@ mod tests {
         assert!(is_expected(500, &[77], Some(&running)) && is_expected(0, &[1, 77], Some(&running)));
         assert!(is_expected(0, &[1], None), "systemd waits for the first bot");
         assert!(!is_expected(500, &[78], Some(&running)) && !is_expected(500, &[77, 78], Some(&running)));
-        assert!(!is_expected(500, &[78], None));
+        let own = std::process::id();
+        assert!(is_expected(500, &[own], None) && !is_expected(501, &[own], None), "a daemon that does not answer");
+        assert!(!is_expected(500, &[own, 1 << 30], None) && !is_expected(500, &[1 << 30], None));
         let elsewhere = Running { pid: None, ..running };
         assert!(is_expected(500, &[78], Some(&elsewhere)) && !is_expected(501, &[78], Some(&elsewhere)));
         assert!(is_expected(500, &[], Some(&running)) && is_expected(0, &[], None) && !is_expected(501, &[], None));
