@@ -33,7 +33,7 @@ impl Vault {
     /// # Errors
     /// The disk's refusal. A locked vault is no error: then there is less to say.
     pub fn doctor(&self) -> Result<Diagnosis, AdminError> {
-        let mut findings = disk(self.paths(), self.setup.care.low_space_bytes);
+        let mut findings = disk(self.paths(), self.care().low_space_bytes);
         findings.push(self.synchronised());
         let Ok(ledger) = self.ledger() else {
             findings.extend(self.about_a_locked_vault());
