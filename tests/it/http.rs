@@ -111,8 +111,16 @@ fn t32_a_locked_vault_answers_the_same_for_every_token() {
 #[test]
 fn t34_neither_interface_has_the_others_routes() {
     with_bot(|daemon, token| {
-        let admin =
-            ["/v1/status", "/v1/unlock", "/v1/lock", "/v1/password", "/v1/slots", "/v1/credentials", "/v1/bots"];
+        let admin = [
+            "/v1/status",
+            "/v1/doctor",
+            "/v1/unlock",
+            "/v1/lock",
+            "/v1/password",
+            "/v1/slots",
+            "/v1/credentials",
+            "/v1/bots",
+        ];
         for path in admin.iter().chain(&["/v1/policies/x", "/v1/audit", "/v1/audit/verify", "/v1/backup", "/metrics"]) {
             for mut connection in [daemon.tcp(), daemon.unix()] {
                 let answer = connection.request("POST", path, Some(token), Some("{}"));

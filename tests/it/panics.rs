@@ -146,6 +146,7 @@ fn routes(policy: &str) -> Vec<Route> {
         of_bots("GET", "/openapi.json", None, false),
         of_admins("GET", "/metrics", None, true),
         of_admins("GET", "/v1/status", None, true),
+        of_admins("GET", "/v1/doctor", None, true),
         of_admins("POST", "/v1/unlock", Some(json!({ "secret": password })), true),
         of_admins("POST", "/v1/password", Some(json!({ "old": PASSWORD, "new": PASSWORD })), true),
         of_admins("GET", "/v1/slots", None, false),
