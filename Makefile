@@ -156,3 +156,15 @@ upgrade:
 # Makes tests/databases of the present version anew: before the release that changes the format, and never after it.
 stored-vault:
 	cargo test --locked --test it -- --ignored --exact databases::make_the_vault_of_this_version
+
+.PHONY: deb systemd
+
+# The Debian package, in target/debian/dist. The same commit and toolchain make the same file again. Needs
+# `cargo install --locked cargo-deb`.
+deb:
+	packaging/deb.sh dist
+
+# The package, installed, upgraded and removed, and its service, on a real systemd in namespaces of its own: who is killed,
+# hangs or reboots, signs again. Two minutes after the build. As root; tests/systemd/run.py says what it needs.
+systemd:
+	$(PYTHON) tests/systemd/run.py --deb "$$(packaging/deb.sh dev)"
