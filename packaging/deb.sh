@@ -14,11 +14,11 @@ dist)
     export CARGO_TARGET_DIR="$PWD/target/deb"
     export RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/signvault"
     binary=$CARGO_TARGET_DIR/dist/signvault
-    compression=xz
+    packing=--no-strip
     ;;
 dev)
     binary=target/debug/signvault
-    compression=gz
+    packing='--strip --fast'
     ;;
 *)
     echo "usage: $0 dist|dev" >&2
@@ -35,6 +35,6 @@ for shell in bash zsh fish; do
     "$binary" generate completions "$shell" >"target/package/completions/$shell"
 done
 
-cargo deb --locked --quiet --no-build --no-strip --profile "$profile" --compress-type "$compression" \
-    --output "target/debian/$profile/"
+# shellcheck disable=SC2086 # one flag or two
+cargo deb --locked --quiet --no-build --profile "$profile" $packing --output "target/debian/$profile/" >/dev/null
 ls "$PWD"/target/debian/"$profile"/signvault_*.deb
