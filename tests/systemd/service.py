@@ -135,7 +135,11 @@ def t90_a_stop_takes_less_than_two_seconds_and_a_start_is_locked(bench):
     box = bench.box().fill()
     box.must_sign()
     # Somebody who is connected and says nothing does not hold it up.
-    waiting = box.start("/usr/bin/python3", "-c", f"import socket; s = socket.create_connection(('127.0.0.1', {PORT})); s.recv(1)", user=BOT)
+    silent = f"import socket; s = socket.create_connection(('127.0.0.1', {PORT})); print(flush=True); s.recv(1)"
+    waiting = box.start("/usr/bin/python3", "-c", silent, user=BOT, stdout=subprocess.PIPE)
+    waiting.stdout.readline()
+    # Not in the queue any more, which would be the next daemon's.
+    equal(box.ask(PORT, "/ready")[0], 200)
     began = time.monotonic()
     box.ok("systemctl", "stop", "signvault.service")
     took = time.monotonic() - began
