@@ -173,7 +173,7 @@ class Machine:
         """Runs a command that must succeed, and returns its output."""
         result = self.run(*words, **options)
         if result.code != 0:
-            raise Failed(f"{result}\n{self.journal()}")
+            raise Failed(str(result))
         return result.out
 
     def start(self, *words, user=None, **options):

@@ -54,6 +54,7 @@ def main():
 
 
 def run(tests, deb):
+    signal.signal(signal.SIGTERM, stop)
     place = tempfile.mkdtemp(prefix="signvault-systemd-")
     layers = Layers(place)
     bench = Bench(layers, deb)
@@ -73,6 +74,12 @@ def run(tests, deb):
         os.rmdir(place)
     print(f"{len(tests) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
+
+
+def stop(*_):
+    """Ends as if by itself, so that the machines end too; being told twice must not cut that short."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
 
 
 class Bench:
@@ -115,11 +122,19 @@ class Bench:
         try:
             test(self)
             return None
-        except (Exception, subprocess.SubprocessError):
-            return traceback.format_exc()
+        except Exception:
+            signal.alarm(0)
+            return f"{traceback.format_exc()}\n{self.logs()}"
         finally:
             signal.alarm(0)
             self.end()
+
+    def logs(self):
+        """What the machines that are on say about the daemon."""
+        try:
+            return "\n".join(box.journal() for box in self.boxes if box.init)
+        except (OSError, subprocess.SubprocessError) as error:
+            return f"no log: {error}"
 
     def end(self):
         """Takes the power from every machine that is on."""

@@ -80,7 +80,7 @@ class Box(Machine):
         """A bot gets its headers."""
         result = self.sign()
         if result.code != 0 or "OK-ACCESS-SIGN" not in result.out:
-            raise Failed(f"no signature: {result}\n{self.journal()}")
+            raise Failed(f"no signature: {result}")
 
     def ask(self, where, path, user=BOT, token=None):
         """A request of a bot's own making; its status and body."""
