@@ -92,6 +92,18 @@ def t93_a_removal_keeps_the_vault_and_a_purge_deletes_it_only_if_told_to(bench):
     equal(box.run("sh", "-c", "debconf-show signvault | grep delete-vault").out, "")
 
 
+def t93_a_purge_asks_before_it_deletes_a_vault(bench):
+    for answer, stays in (("no", True), ("", True), ("yes", False)):
+        box = bench.box().fill()
+        # At a terminal, where somebody types.
+        purge = "env DEBIAN_FRONTEND=teletype TERM=dumb dpkg --purge signvault"
+        seen = box.ok("script", "--quiet", "--return", "--command", purge, "/dev/null", stdin=f"{answer}\n")
+        holds("Delete the vault" in seen, f"nobody was asked: {seen}")
+        equal(box.run("test", "-e", VAULT).code == 0, stays, f"the vault after the answer {answer!r}: {seen}")
+        equal(box.run("test", "-e", "/var/lib/signvault-anchor/anchor").code == 0, stays, "the anchor")
+        box.cut()
+
+
 def a_machine_that_reboots_signs_again_without_a_person(bench):
     box = bench.bare_box()
     holds(box.run("sh", "-c", "command -v cargo || command -v rustc").code != 0, "this machine has Rust")
@@ -195,6 +207,7 @@ TESTS = [
     t93_an_install_brings_users_modes_and_a_daemon,
     t93_an_upgrade_keeps_the_vault_and_every_choice,
     t93_a_removal_keeps_the_vault_and_a_purge_deletes_it_only_if_told_to,
+    t93_a_purge_asks_before_it_deletes_a_vault,
     a_machine_that_reboots_signs_again_without_a_person,
     a_key_that_is_missing_or_wrong_leaves_a_daemon_that_a_person_can_unlock,
     a_user_has_a_vault_of_their_own,
