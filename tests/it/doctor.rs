@@ -224,6 +224,22 @@ fn who_listens_and_what_the_process_may_do_is_looked_at() {
 }
 
 #[test]
+fn a_unit_that_is_not_the_one_that_came_along_is_found() {
+    let vault = prepared();
+    let _daemon = healthy(&vault);
+    let shipped =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/signvault.service")).expect("a unit");
+    let installed = vault.dir().join("units/signvault.service");
+    fs::write(&installed, &shipped).expect("installed");
+    assert_eq!(found(&vault), [""; 0]);
+    fs::write(&installed, shipped.replace("RestartSec=1s", "RestartSec=2s")).expect("changed");
+    assert_eq!(found(&vault), ["warn unit.drift"]);
+    fs::write(&installed, shipped.replace("ProtectSystem=strict", "ProtectSystem=no")).expect("weakened");
+    assert_eq!(found(&vault), ["fail unit.drift"]);
+    assert!(doctor(&vault, &[]).stdout.contains("protects less than the one that came along: ProtectSystem"));
+}
+
+#[test]
 fn a_daemon_that_hangs_or_is_gone_is_said_and_the_rest_is_looked_at_all_the_same() {
     let vault = prepared();
     let daemon = healthy(&vault);

@@ -18,9 +18,20 @@ struct Kind {
 }
 
 /// The machine's units that came along.
-const OF_SYSTEM: [(&str, &str); 0] = [];
+const OF_SYSTEM: [(&str, &str); 5] = [
+    ("signvault.service", include_str!("../../../systemd/signvault.service")),
+    ("signvault.socket", include_str!("../../../systemd/signvault.socket")),
+    ("signvault-admin.socket", include_str!("../../../systemd/signvault-admin.socket")),
+    ("signvault-tcp.socket", include_str!("../../../systemd/signvault-tcp.socket")),
+    ("signvault-key.service", include_str!("../../../systemd/signvault-key.service")),
+];
 /// A user's own.
-const OF_USER: [(&str, &str); 0] = [];
+const OF_USER: [(&str, &str); 4] = [
+    ("signvault.service", include_str!("../../../systemd/user/signvault.service")),
+    ("signvault.socket", include_str!("../../../systemd/user/signvault.socket")),
+    ("signvault-admin.socket", include_str!("../../../systemd/user/signvault-admin.socket")),
+    ("signvault-tcp.socket", include_str!("../../../systemd/user/signvault-tcp.socket")),
+];
 
 /// Where systemd looks for the machine's units.
 const SYSTEM: [&str; 5] = [
@@ -282,6 +293,21 @@ mod tests {
         let (level, _) = drifted(&SHIPPED.replace("ProtectSystem=strict\n", "")).unwrap();
         assert_eq!(level, Level::Fail);
         assert_eq!(drift(&[PathBuf::from("/nowhere")], "signvault.service", SHIPPED), None, "none is installed");
+    }
+
+    #[test]
+    fn every_unit_that_protects_is_watched_and_the_same_as_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in OF_SYSTEM.iter().chain(&OF_USER) {
+            fs::write(dir.path().join(name), text).unwrap();
+            assert!(drift(&[dir.path().to_owned()], name, text).is_none(), "{name}");
+            assert!(NAMES.contains(name), "{name} may have drop-ins");
+        }
+        let service = directives(OF_SYSTEM[0].1);
+        let weak =
+            service.keys().filter(|key| ["Protect", "Private", "Restrict"].iter().any(|word| key.starts_with(word)));
+        let unwatched: Vec<_> = weak.filter(|key| !PROTECTING.contains(&key.as_str())).collect();
+        assert!(unwatched.is_empty() && service.len() > 40, "{unwatched:?}");
     }
 
     #[test]
