@@ -6,6 +6,7 @@
 //! | `listen` | `127.0.0.1:8731` | loopback, and nothing else can be set: a signing port that another machine reaches has no use here and has emptied accounts elsewhere |
 //! | `allowed_hosts` | none | a name that resolves to loopback is how a web page gets in |
 //! | `anchor_dir` | the state directory with `-anchor` added | another directory at least; another disk is better and can't be guessed |
+//! | `require_hardening` | off | a daemon that runs and says what is missing is of more use than one that does not start after an update of the kernel. Turn it on where somebody looks |
 //! | `admin.uids` | none | root and the daemon's own user can take the files anyway; nobody else should be able to by default |
 //! | `audit.durability` | `full` | a row that power loss can take back is no proof of a signature. `process` is there for those who measured that they need it |
 //! | `audit.max_wait_ms` | 2000 | an order that waited longer is an order at another price; a disk that takes longer for one sync hangs |
@@ -82,3 +83,22 @@
 //! when the clock is back or with `unlock --accept-clock`; and an unlock notices a clock that is behind that time. What it
 //! cannot notice there is a clock that was set back while the vault was locked by less than it had been locked in all, and
 //! nowhere a clock that was set ahead then: there is nothing that it could be compared with.
+//!
+//! # The sandbox
+//! It is always on and has no switch: whoever takes the daemon over would look for one. What a kernel doesn't know of it is
+//! left out and said.
+//!
+//! Files are allowed by directory, not one by one, because SQLite makes and removes files beside its database; a directory is
+//! what landlock holds on to, so one that is replaced as a whole is another one and out of reach. Of the configuration the
+//! directory is allowed as well, to read: an editor replaces the file. There are no TCP connections, because nothing here
+//! connects anywhere, and one port to listen on. Of system calls those are allowed that the daemon was seen to make, and what
+//! the C library, SQLite and the runtime may make in their place on another kernel or machine. Any other gives `EPERM` and does
+//! not kill: a library that tries a newer call first falls back to the older one, and a daemon that dies at an unlucky moment
+//! signs nothing.
+//!
+//! The environment is emptied but for what the service manager is told through. Nothing else is read after the start, and a
+//! variable that some other program needed is nothing that a crash should find here.
+//!
+//! A configuration is read again only when SIGHUP asks for it, and as a whole. Addresses, directories and how durable a row
+//! is never change under a running daemon: sockets are open, directories are what the sandbox allows, and a promise about rows
+//! must not depend on when one was written.

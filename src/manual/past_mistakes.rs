@@ -46,3 +46,7 @@
 //! | readiness asked the ledger's writer how it stood, on the thread that serves every connection: a disk that hangs would have stopped them all | what the event loop asks for is a copy |
 //! | a lock whose row the disk would not take dropped the row, and a revocation that was owed with it: after the next unlock the bot was back | a vault that is locked keeps its ledger, and nothing else, until it owes nothing |
 //! | every commit after a failed sync stood behind frames of the log that were perhaps nowhere | the log is written again and synced before it is believed |
+//! | the key that a password became stood in memory after the lock: on the stack of a pool's thread that had ended, whose stack the C library keeps for the next thread. Reading the code did not show it, searching a living process for pieces of every key did | the thread that hashes overwrites its own stack before it ends, and the search is a test: [`crate::crypto::kdf`] |
+//! | a service that ends when its key can't be read is started again, fails again, and is down when a person comes to unlock it | a daemon without a usable key runs and is locked: [`crate::daemon::unattended`] |
+//! | a watchdog that restarts a daemon whose disk hangs ends the one process that can still lock, revoke and say why | only a turn that hangs on something else than the disk gets no ping: [`crate::daemon::notify`] |
+//! | a limit of locked memory that the service manager may not raise is clamped without a word | what was asked for is read back, item by item: [`crate::daemon::harden`] |

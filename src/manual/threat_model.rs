@@ -12,10 +12,12 @@
 //! | writes to the files, without a key | a vault that stays locked and names what was changed | a signature: rows that were edited, swapped, dropped, added or taken from an older copy do not open |
 //! | rolls the database back | a refusal, by the anchor in another directory | – |
 //! | rolls back database and anchor together | an older vault. Keep the anchor on another disk and out of the same snapshot | – |
-//! | is another user of the machine | an HTTP port that asks for a token, sockets with modes and user ids | memory, files, a way to crowd out the admin socket |
+//! | is another user of the machine | an HTTP port that asks for a token, sockets with modes and user ids | memory, files, a way to crowd out the admin socket; the port, where systemd holds it |
 //! | has a web page open in a local browser | 403 or 421 before a body is read | any answer that a page could read |
 //! | holds a bot's token | what that bot's policy allows, and the API key and passphrase, which are plain headers | the secret, other credentials, a time of its own choosing, anything after a revocation |
 //! | holds the password | with access to the admin socket: everything | – |
+//! | takes the daemon over | what it can do: signatures, and with work its keys while it is unlocked | other files, a program to run, a TCP connection, its right to be dumped |
+//! | has the machine and its key for the unattended unlock | the vault | – |
 //! | is the daemon's own user | what a debugger is refused: the process is not dumpable. A hindrance, no boundary | – |
 //! | is root, or the kernel | everything, while the vault is unlocked | secrets, while it is locked |
 //!
@@ -36,6 +38,7 @@
 //! 9. A crash at any moment leaves a vault that opens, with everything that was acknowledged and nothing by halves.
 //! 10. A wrong password and a changed slot have one answer. One hash at a time; the back-off survives a restart.
 //! 11. The daemon owns the clock. A jump of more than five seconds stops signing.
+//! 12. What of its own hardening does not hold on a machine is said, item by item, or the daemon refuses to start.
 //!
 //! # What is not
 //! - Anything against root while the vault is unlocked, or against the same user with enough effort.
@@ -43,4 +46,5 @@
 //!   once as long as the exchange takes it.
 //! - That a bot never sees the API key or passphrase: exchanges want them as headers.
 //! - What happens on a WebSocket after its login: the grant `session` means all that the key can do there.
+//! - Anything against root, or against whoever boots the machine, where it unlocks itself: the key is there for it to find.
 //! - Rolling back database and anchor together; deleting both; that a vault exists at all is no secret.
