@@ -27,6 +27,7 @@ mod load;
 mod memory;
 mod metrics;
 mod orders;
+mod pages;
 mod panics;
 mod policies;
 mod prune;
