@@ -110,7 +110,7 @@ impl Space {
         }
         // A reserve that was released before still counts: what is left of it is no room.
         if self.scarce_until.fetch_max(until, Ordering::Relaxed) == 0 {
-            tracing::error!("the disk that holds the ledger is full; until there is room only cancels are signed");
+            tracing::error!("the disk that holds the ledger is full; until there is room at most cancels are signed");
         }
         released
     }

@@ -323,7 +323,7 @@ fn on_a_full_disk_only_what_is_urgent_is_written_and_denials_are_not() {
     assert!(!paths(&dir).reserve().exists());
 
     assert_eq!(ledger.settle(ledger.say("a denial")).unwrap_err(), Unavailable);
-    assert_eq!(ledger.trouble(), Some("the disk that holds the ledger is full: only cancels are signed"));
+    assert_eq!(ledger.trouble(), Some("the disk that holds the ledger is full: at most cancels are signed"));
     ledger.space().pretend(None);
     assert_eq!(seq(ledger.settle(ledger.say("an order"))), 4);
     assert_eq!(ledger.trouble(), None);

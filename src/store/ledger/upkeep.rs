@@ -18,7 +18,9 @@ impl Ledger {
         match owed {
             Some(missing) => Some(missing),
             None if is_late => Some("the disk that holds the ledger does not answer"),
-            None if self.space.was_scarce() => Some("the disk that holds the ledger is full: only cancels are signed"),
+            None if self.space.was_scarce() => {
+                Some("the disk that holds the ledger is full: at most cancels are signed")
+            }
             None => (!is_available).then_some("the ledger could not be written the last time"),
         }
     }
