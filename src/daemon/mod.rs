@@ -371,12 +371,12 @@ fn make_run_dir(path: &Path) -> io::Result<()> {
 fn about(
     config: &Config,
     vault: &Vault,
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     hardening: Vec<Hardening>,
     admin_uids: Arc<RwLock<Vec<u32>>>,
 ) -> About {
     About {
-        listen: address.to_string(),
+        listen: address.map_or_else(|| "none".to_owned(), |address| address.to_string()),
         sign_socket: config.sign_socket().display().to_string(),
         admin_socket: config.admin_socket().display().to_string(),
         memory: vault.arena().protection().as_str().to_owned(),
