@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := target/venv
 .PHONY: bench bench-short check format lint test races faults-short faults python differential disk random hardening timing residue leaks instructions docs licences demo scale scale-full steps mutants fuzz-database upgrade stored-vault
 
-check: format lint test races faults-short python differential disk random hardening timing residue leaks instructions bench-short docs licences demo
+check: format lint test races faults-short python differential disk random hardening timing residue leaks instructions bench-short docs licences systemd demo
 
 format:
 	cargo fmt --check

@@ -31,7 +31,14 @@ pub fn read_key(path: Option<PathBuf>) -> Option<SlotKey> {
     match read {
         Ok(secret) if secret.len() == KEY_BYTES => Some(SlotKey { kind: SlotKind::KeyFile, secret }),
         Ok(_) => complain("it is not a key file of 32 bytes"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => complain("it was not handed over"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // As usual where a person unlocks.
+            tracing::warn!(
+                credential = CREDENTIAL,
+                "no key was handed over; the vault stays locked: run `signvault unlock`"
+            );
+            None
+        }
         Err(error) => complain(&error.to_string()),
     }
 }

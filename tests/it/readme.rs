@@ -192,7 +192,7 @@ fn the_scripts_are_those_of_the_page_about_plain_http() {
 
 #[test]
 fn every_test_that_a_page_names_exists() {
-    let sources = ["src", "tests/it", "tests/faults"].map(sources_below).concat();
+    let sources = ["src", "tests/it", "tests/faults", "tests/systemd"].map(sources_below).concat();
     for text in [README, include_str!("../../SECURITY.md"), include_str!("../../docs/logs.md")] {
         let rows = text.lines().filter(|line| line.starts_with('|'));
         let quoted = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
@@ -200,7 +200,8 @@ fn every_test_that_a_page_names_exists() {
             quoted.filter(|word| word.matches('_').count() >= 3 && !word.contains(['/', ' '])).collect();
         assert!(names.len() >= 8, "{names:?}");
         for name in names {
-            assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+            let defined = ["fn", "def"].iter().any(|word| sources.contains(&format!("{word} {name}(")));
+            assert!(defined, "there is no test {name}");
         }
     }
 }
@@ -211,7 +212,7 @@ fn sources_below(dir: &str) -> String {
         let path = entry.path();
         if path.is_dir() {
             text += &sources_below(path.to_str().expect("UTF-8"));
-        } else if path.extension().is_some_and(|end| end == "rs") {
+        } else if path.extension().is_some_and(|end| end == "rs" || end == "py") {
             text += &std::fs::read_to_string(&path).expect("read");
         }
     }
