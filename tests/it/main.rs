@@ -8,6 +8,7 @@
 mod audit;
 mod backup;
 mod bots;
+mod browser;
 mod cli;
 mod clients;
 mod credentials;
