@@ -1,9 +1,9 @@
 # `make check` is what CI runs, in the same order. Every target is a command that anyone may run by itself.
 PYTHON ?= python3
 VENV := target/venv
-.PHONY: bench bench-short check format lint test races faults-short faults python browser differential disk random hardening timing residue leaks instructions docs licences demo scale scale-full steps mutants fuzz-database upgrade stored-vault
+.PHONY: bench bench-short check format lint test races faults-short faults python browser crowd differential disk random hardening timing residue leaks instructions docs licences demo scale scale-full steps mutants fuzz-database upgrade stored-vault
 
-check: format lint test races faults-short python browser differential disk random hardening timing residue leaks instructions bench-short docs licences systemd demo
+check: format lint test races faults-short python browser crowd differential disk random hardening timing residue leaks instructions bench-short docs licences systemd demo
 
 format:
 	cargo fmt --check
@@ -42,6 +42,10 @@ $(VENV)/ready: tests/clients/requirements.txt tests/reference/requirements.txt
 # Does a page in a real browser get anything out of a daemon? Needs Chromium, which needs no display.
 browser:
 	cargo test --locked --test it -- --ignored browser::
+
+# Ten thousand connections of one user, and a bot of another that must not notice. Needs root and `ulimit -n`.
+crowd:
+	cargo test --locked --test it -- --ignored --nocapture crowd::
 
 # Do Python and Node read the requests that a recipe accepts as the recipe does?
 differential:

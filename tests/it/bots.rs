@@ -314,7 +314,7 @@ fn t28_a_bot_that_is_bound_to_a_user_is_refused_over_tcp_and_to_others() {
 }
 
 /// Makes this one thread another user's. It cannot go back, so it must be a thread of its own.
-fn become_user(uid: u32) {
+pub fn become_user(uid: u32) {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(uid));
     rustix::thread::set_thread_res_gid(gid, gid, gid).expect("another group");
     rustix::thread::set_thread_res_uid(uid, uid, uid).expect("another user");

@@ -12,6 +12,7 @@ mod browser;
 mod cli;
 mod clients;
 mod credentials;
+mod crowd;
 mod databases;
 mod demo;
 mod differential;
