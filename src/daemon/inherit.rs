@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "a descriptor is a plain number until somebody owns it")]
 
-use crate::daemon::listen::{ListenError, Listener};
+use crate::daemon::listen::{ListenError, Listener, bind_tcp};
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
 use rustix::net::{SocketAddrAny, SocketType};
 use std::net::{SocketAddr, TcpListener};
@@ -56,15 +56,34 @@ impl Inherited {
         }
     }
 
-    /// The TCP socket, whatever port the configuration says: the service manager's is the one that bots can reach. Must be
-    /// called inside the runtime.
+    /// Opens a TCP socket at this address if there was none at the start: the service manager's is the one that bots can
+    /// reach, whatever port the configuration says. To be called while the process may still make such a socket.
+    ///
+    /// # Errors
+    /// As [`bind_tcp`].
+    pub fn with_tcp(self, address: SocketAddr) -> Result<Opened, ListenError> {
+        let Inherited { tcp, unix } = self;
+        let tcp = tcp.map_or_else(|| bind_tcp(address).map(|listener| (address, listener)), Ok)?;
+        Ok(Opened { tcp, unix })
+    }
+}
+
+/// The sockets that are open before the process is confined: those of the service manager, and the TCP port.
+#[derive(Debug)]
+pub struct Opened {
+    tcp: (SocketAddr, TcpListener),
+    unix: Vec<(PathBuf, UnixListener)>,
+}
+
+impl Opened {
+    /// The TCP socket. Must be called inside the runtime.
     ///
     /// # Errors
     /// [`ListenError::Tcp`].
-    pub fn tcp(&mut self) -> Result<Option<Listener>, ListenError> {
-        let Some((address, listener)) = self.tcp.take() else { return Ok(None) };
+    pub fn into_tcp(self) -> Result<Listener, ListenError> {
+        let (address, listener) = self.tcp;
         let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
-        listener.map(Listener::Tcp).map(Some).map_err(|source| ListenError::Tcp { address, source })
+        listener.map(Listener::Tcp).map_err(|source| ListenError::Tcp { address, source })
     }
 
     /// The Unix socket of this path. Must be called inside the runtime.
@@ -119,14 +138,16 @@ mod tests {
     async fn a_socket_is_known_by_its_address() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sign.sock");
-        let mut inherited = added(UnixListener::bind(&path).unwrap()).unwrap();
-        assert!(inherited.unix(&dir.path().join("admin.sock")).unwrap().is_none());
-        assert!(matches!(inherited.nothing_left(), Err(ListenError::Unserved(left)) if left == path));
-        assert!(inherited.unix(&path).unwrap().is_some() && inherited.nothing_left().is_ok());
+        let free = "127.0.0.1:0".parse().unwrap();
+        let mut opened = added(UnixListener::bind(&path).unwrap()).unwrap().with_tcp(free).unwrap();
+        assert!(opened.unix(&dir.path().join("admin.sock")).unwrap().is_none());
+        assert!(matches!(opened.nothing_left(), Err(ListenError::Unserved(left)) if left == path));
+        assert!(opened.unix(&path).unwrap().is_some() && opened.nothing_left().is_ok());
+        assert_ne!(opened.into_tcp().unwrap().tcp_address().unwrap().port(), 0);
 
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
-        let taken = added(tcp).unwrap().tcp().unwrap().unwrap();
+        let taken = added(tcp).unwrap().with_tcp(free).unwrap().into_tcp().unwrap();
         assert_eq!(taken.tcp_address(), Some(address));
     }
 

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::process::{Gid, geteuid};
 use std::fs::Permissions;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as BlockingTcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingUnixStream;
@@ -118,16 +118,13 @@ impl Listener {
     }
 }
 
-/// Listens on a loopback address. Must be called inside the runtime.
-pub fn bind_tcp(address: SocketAddr) -> Result<Listener, ListenError> {
+/// Listens on a loopback address. The port is opened before the process gives up the right to open any, so this is not yet
+/// the runtime's.
+pub fn bind_tcp(address: SocketAddr) -> Result<BlockingTcpListener, ListenError> {
     if !address.ip().is_loopback() {
         return Err(ListenError::NotLoopback(address));
     }
-    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
-    });
-    bound.map(Listener::Tcp).map_err(|source| ListenError::Tcp { address, source })
+    BlockingTcpListener::bind(address).map_err(|source| ListenError::Tcp { address, source })
 }
 
 /// Listens on `directory/name` with mode 0660, given to `group` where that group exists and this process may give it.

@@ -1,7 +1,7 @@
 //! What the process may still ask of the kernel: the vault's own directories and nothing else of the file system
 //! (landlock(7)), and the system calls that it needs (seccomp(2)). Both are set before there is another thread, and hold
 //! for every thread from then on. Whoever takes the process over can then neither start a program, nor read another
-//! file, nor connect to another machine.
+//! file, nor make a socket that another machine could hear of.
 //!
 //! Where the kernel knows less of it than this asks for, what it knows is taken, and `status` says so.
 
@@ -10,7 +10,7 @@ pub mod calls;
 use crate::daemon::harden::item;
 use crate::wire::Hardening;
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, PathFdError,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, PathFdError,
     RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 use std::path::{Path, PathBuf};
@@ -24,8 +24,6 @@ pub struct Reach<'a> {
     pub own: [&'a Path; 3],
     /// The directory of its configuration file, which it reads again when told to.
     pub configuration: Option<PathBuf>,
-    /// The loopback port that it may listen on.
-    pub port: u16,
 }
 
 /// Why files are not confined.
@@ -61,8 +59,7 @@ fn restricted(reach: &Reach<'_>) -> Result<RestrictionStatus, ConfineError> {
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::Signal)?
-        .create()?
-        .add_rule(NetPort::new(reach.port, AccessNet::BindTcp))?;
+        .create()?;
     for directory in reach.own {
         rules = rules.add_rule(PathBeneath::new(PathFd::new(directory)?, of_own_files()))?;
     }

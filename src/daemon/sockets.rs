@@ -1,4 +1,4 @@
-//! What the daemon listens on: sockets that the service manager opened, and its own where it opened none.
+//! What the daemon listens on: sockets that are open already, and its own in the run directory where there are none.
 
 use crate::api::app::App;
 use crate::api::connection::Interface;
@@ -6,7 +6,7 @@ use crate::api::guard::Rules;
 use crate::api::limits::Limits;
 use crate::api::{admin_routes, bot_routes};
 use crate::config::Config;
-use crate::daemon::inherit::Inherited;
+use crate::daemon::inherit::Opened;
 use crate::daemon::listen::{self, ListenError, Listener};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,11 +20,11 @@ const ADMIN_BODY_BYTES: usize = 256 * 1024;
 /// What the daemon listens on, and where.
 #[derive(Debug)]
 pub struct Sockets {
-    tcp: Option<Listener>,
+    tcp: Listener,
     sign: Listener,
     admin: Listener,
-    /// Where the bots' TCP port really is, if there is one.
-    pub address: Option<SocketAddr>,
+    /// Where the bots' TCP port really is.
+    pub address: SocketAddr,
 }
 
 impl Sockets {
@@ -33,51 +33,33 @@ impl Sockets {
     ///
     /// # Errors
     /// [`ListenError`]
-    pub fn bind(config: &Config, groups: &str, mut inherited: Inherited) -> Result<Sockets, ListenError> {
-        let mut unix = |path: PathBuf, name: &str, group: &str| match inherited.unix(&path)? {
+    pub fn bind(config: &Config, groups: &str, mut opened: Opened) -> Result<Sockets, ListenError> {
+        let mut unix = |path: PathBuf, name: &str, group: &str| match opened.unix(&path)? {
             Some(listener) => Ok(listener),
             None => listen::bind_unix(&config.run_dir, name, listen::find_group(groups, group)),
         };
         let sign = unix(config.sign_socket(), "sign.sock", "signvault-bots")?;
         let admin = unix(config.admin_socket(), "admin.sock", "signvault-admin")?;
-        let tcp = match inherited.tcp()? {
-            Some(listener) => Some(listener),
-            None => own_port(config.listen)?,
-        };
-        inherited.nothing_left()?;
-        let address = tcp.as_ref().map(|tcp| tcp.tcp_address().unwrap_or(config.listen));
+        opened.nothing_left()?;
+        let tcp = opened.into_tcp()?;
+        let address = tcp.tcp_address().unwrap_or(config.listen);
         Ok(Sockets { tcp, sign, admin, address })
     }
 
     /// Each socket with what is served on it.
-    pub fn interfaces(self, config: &Config, app: &App) -> Vec<(Listener, Arc<Interface>)> {
+    pub fn interfaces(self, config: &Config, app: &App) -> [(Listener, Arc<Interface>); 3] {
         let most = most_connections(config);
         let limits = Limits { connections: most, connections_per_peer: most, ..Limits::default() };
         // The kernel tells users of a socket apart, so none of them may take every place; over TCP it does not.
         let shared = Limits { connections_per_peer: (most / 2).max(1), ..limits.clone() };
         let admin_limits = Limits { body_bytes: ADMIN_BODY_BYTES, ..Limits::default() };
+        let over_tcp = Rules::tcp(self.address.port(), &config.allowed_hosts, &limits);
         let interface = |routes, rules, limits| Interface::new(routes, rules, limits, Arc::clone(&app.counts));
-        let over_tcp = self.tcp.zip(self.address).map(|(tcp, address)| {
-            let rules = Rules::tcp(address.port(), &config.allowed_hosts, &limits);
-            (tcp, interface(bot_routes(app.clone()), rules, limits.clone()))
-        });
-        let over_unix = [
+        [
+            (self.tcp, interface(bot_routes(app.clone()), over_tcp, limits.clone())),
             (self.sign, interface(bot_routes(app.clone()), Rules::unix(&limits), shared)),
             (self.admin, interface(admin_routes(app.clone()), Rules::unix(&admin_limits), admin_limits)),
-        ];
-        over_tcp.into_iter().chain(over_unix).collect()
-    }
-}
-
-/// The bots' port, opened by this process. None where the process may have no network at all, as in a unit whose own socket
-/// for it is not enabled: bots use the Unix socket there.
-fn own_port(address: SocketAddr) -> Result<Option<Listener>, ListenError> {
-    match listen::bind_tcp(address) {
-        Err(ListenError::Tcp { source, .. }) if source.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-            tracing::warn!("no port for bots: this process may not open one, and the service manager opened none");
-            Ok(None)
-        }
-        bound => bound.map(Some),
+        ]
     }
 }
 

@@ -259,7 +259,10 @@ fn t40_a_page_in_a_real_browser_gets_nothing_out_of_the_daemon() {
     let answers = std::mem::take(&mut site.seen.lock().unwrap().answers);
     assert!(answers.len() >= names.len(), "{} answers to {} tries", answers.len(), names.len());
     for answer in &answers {
-        assert!(answer.starts_with("HTTP/1.1 4") && !answer.to_ascii_lowercase().contains("access-control-"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 4") && !answer.to_ascii_lowercase().contains("access-control-"),
+            "{answer}"
+        );
         assert!(answer.contains("\"http.misdirected\"") || answer.contains("\"http.method\""), "{answer}");
     }
     assert_eq!(asks(&daemon), before.1, "an ask of a page was judged");

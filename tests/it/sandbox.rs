@@ -1,10 +1,14 @@
 //! What a process that was taken over could still do. The child is this binary: it confines itself with the daemon's own
 //! functions, tries everything, and says what went through.
 
+use rustix::net::{AddressFamily, Protocol, SendFlags, SocketType, sendto};
 use signvault::daemon::sandbox::{Reach, confine_calls, confine_files};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZero;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,6 +23,9 @@ fn tries<'a>(own: &'a Path, other: &'a Path, port: u16) -> Tries<'a> {
     let written = move || File::create(&file).and_then(|mut file| file.write_all(b"x")).is_ok();
     let moved = move || std::fs::rename(own.join("file"), own.join("moved")).is_ok();
     let parent = rustix::process::getppid().expect("a parent");
+    // Made while that may be done: one for each time that it is tried.
+    let socket = || rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    let sockets = RefCell::new(vec![socket(), socket()]);
     vec![
         ("write an own file", true, Box::new(written)),
         ("move it", true, Box::new(moved)),
@@ -35,15 +42,17 @@ fn tries<'a>(own: &'a Path, other: &'a Path, port: u16) -> Tries<'a> {
         ),
         ("read its own memory", false, Box::new(move || File::open("/proc/self/mem").is_ok())),
         ("connect to a port", false, Box::new(move || TcpStream::connect(("127.0.0.1", port)).is_ok())),
-        ("listen on another port", false, Box::new(move || TcpListener::bind("127.0.0.1:0").is_ok())),
+        ("listen on a port", false, Box::new(move || TcpListener::bind("127.0.0.1:0").is_ok())),
         ("start a shell", false, Box::new(move || Command::new("/bin/sh").arg("-c").arg("true").status().is_ok())),
         (
             "ask the kernel's routing",
             false,
-            Box::new(move || {
-                rustix::net::socket(rustix::net::AddressFamily::NETLINK, rustix::net::SocketType::RAW, None).is_ok()
-            }),
+            Box::new(|| rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None).is_ok()),
         ),
+        ("send a datagram", false, Box::new(move || datagram(port))),
+        ("connect by sending", false, Box::new(move || connects_by_sending(&sockets, port))),
+        ("listen on a port of the kernel's choice", false, Box::new(listens_unbound)),
+        ("make a socket of many paths", false, Box::new(|| makes(SocketType::STREAM, Some(MPTCP)))),
         ("make memory executable", false, Box::new(executable)),
         ("raise its own limits", false, Box::new(raised)),
         (
@@ -55,6 +64,32 @@ fn tries<'a>(own: &'a Path, other: &'a Path, port: u16) -> Tries<'a> {
         ),
         ("signal another process", false, Box::new(move || rustix::process::test_kill_process(parent).is_ok())),
     ]
+}
+
+/// Multipath TCP of RFC 8684, which landlock does not take for TCP.
+const MPTCP: Protocol = Protocol::from_raw(NonZero::new(libc::IPPROTO_MPTCP.unsigned_abs()).expect("not zero"));
+
+fn makes(kind: SocketType, protocol: Option<Protocol>) -> bool {
+    rustix::net::socket(AddressFamily::INET, kind, protocol).is_ok()
+}
+
+fn datagram(port: u16) -> bool {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None);
+    socket
+        .is_ok_and(|socket| sendto(socket, b"x", SendFlags::empty(), &SocketAddr::from(([127, 0, 0, 1], port))).is_ok())
+}
+
+/// TCP Fast Open of RFC 7413, as a client.
+fn connects_by_sending(sockets: &RefCell<Vec<OwnedFd>>, port: u16) -> bool {
+    let fast_open = SendFlags::from_bits_retain(libc::MSG_FASTOPEN.unsigned_abs());
+    let socket = sockets.borrow_mut().pop().expect("one for each try");
+    sendto(socket, b"x", fast_open, &SocketAddr::from(([127, 0, 0, 1], port))).is_ok()
+}
+
+/// A socket that was never bound gets any port at every address.
+fn listens_unbound() -> bool {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None);
+    socket.is_ok_and(|socket| rustix::net::listen(socket, 1).is_ok())
 }
 
 #[expect(unsafe_code, reason = "no safe function makes such a mapping")]
@@ -79,10 +114,10 @@ fn a_process_that_confines_itself() {
     let port = held.local_addr().expect("an address").port();
     let before = tries(&own, &other, port);
     // The last ones change the process for good; that the others can go through at all is half of the test.
-    for (what, _, goes_through) in before.iter().take(15) {
+    for (what, _, goes_through) in before.iter().take(19) {
         assert!(goes_through(), "unconfined: {what}");
     }
-    let files = confine_files(&Reach { own: [&own, &own, &own], configuration: None, port: 1 });
+    let files = confine_files(&Reach { own: [&own, &own, &own], configuration: None });
     let calls = confine_calls();
     assert!(files.holds && calls.holds, "{files:?} {calls:?}");
     let wrong: Vec<&str> = before

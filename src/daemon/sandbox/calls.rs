@@ -86,7 +86,7 @@ const OLDER: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[i64] = &[];
 
-/// Sockets that are there, and connections to them. Which new ones may be made is in [`rules`].
+/// Sockets that are there, and connections to them. Which new ones may be made, and how is sent, is in [`rules`].
 const SOCKETS: &[i64] = &[
     libc::SYS_bind,
     libc::SYS_listen,
@@ -97,9 +97,7 @@ const SOCKETS: &[i64] = &[
     libc::SYS_getpeername,
     libc::SYS_getsockopt,
     libc::SYS_setsockopt,
-    libc::SYS_sendto,
     libc::SYS_recvfrom,
-    libc::SYS_sendmsg,
     libc::SYS_recvmsg,
     libc::SYS_shutdown,
 ];
@@ -201,10 +199,16 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = plain.into_iter().map(|call| (call, Vec::new())).collect();
     // Of the two filters the later one would win with the same kind of answer.
     rules.insert(libc::SYS_clone3, Vec::new());
-    let family = |family: i32| only_if(0, Dword, SeccompCmpOp::Eq, family.unsigned_abs().into());
-    let inet = [family(libc::AF_UNIX)?, family(libc::AF_INET)?, family(libc::AF_INET6)?];
-    rules.insert(libc::SYS_socket, inet.into());
-    rules.insert(libc::SYS_socketpair, vec![family(libc::AF_UNIX)?]);
+    // The port is open by now. Landlock alone would leave whoever takes the process over datagrams, MPTCP, and a socket that
+    // listens without ever having been bound.
+    for call in [libc::SYS_socket, libc::SYS_socketpair] {
+        rules.insert(call, vec![only_if(0, Dword, SeccompCmpOp::Eq, libc::AF_UNIX.unsigned_abs().into())?]);
+    }
+    // To send with this flag is to connect, past what landlock says of connecting.
+    let not_to_connect = SeccompCmpOp::MaskedEq(libc::MSG_FASTOPEN.unsigned_abs().into());
+    for (call, flags) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2)] {
+        rules.insert(call, vec![only_if(flags, Dword, not_to_connect.clone(), 0)?]);
+    }
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         let not_executable = SeccompCmpOp::MaskedEq(libc::PROT_EXEC.unsigned_abs().into());
         rules.insert(call, vec![only_if(2, Dword, not_executable, 0)?]);
