@@ -3,6 +3,7 @@
 //! The environment comes in as a value ([`Env`]), so nothing here or above depends on what a test's own process was
 //! started with. Deliberately absent: secrets. No key, no variable and no flag takes one.
 
+pub mod file;
 pub mod raw;
 
 use raw::{Durability, File, LogFormat, LogLevel, NotAFile};
@@ -164,7 +165,7 @@ impl ConfigError {
     /// What to do about it.
     pub fn help(&self) -> &'static str {
         match self {
-            ConfigError::Read(..) => "check the path and who may read it",
+            ConfigError::Read(..) => "check what is there and who may read it",
             ConfigError::File(..) | ConfigError::RelativePath(_) => "config/signvault.toml lists every key",
             ConfigError::Variable { .. } => "correct or unset the variable",
             ConfigError::NoHome => "name the directories with --state-dir and --run-dir",
@@ -308,7 +309,7 @@ pub fn file_in_use(flags: &Flags, env: &Env) -> Option<PathBuf> {
 
 fn file_said(flags: &Flags, env: &Env) -> Result<File, ConfigError> {
     let Some(path) = file_in_use(flags, env) else { return Ok(File::default()) };
-    let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::Read(path.clone(), error))?;
+    let text = file::read_text(&path).map_err(|error| ConfigError::Read(path.clone(), error))?;
     let file = File::parse(&text).map_err(|error| ConfigError::File(path, error))?;
     let paths = [("state_dir", &file.state_dir), ("anchor_dir", &file.anchor_dir), ("run_dir", &file.run_dir)];
     match paths.iter().find(|(_, path)| path.as_ref().is_some_and(|path| path.is_relative())) {

@@ -4,12 +4,11 @@
 //! Whatever is wrong with the key, the daemon starts: locked, with a line in the log that says so, and ready for a person.
 //! To end instead would be to start again and fail again, and no person could unlock it either.
 
-use crate::config::Env;
+use crate::config::{self, Env};
 use crate::crypto::slot::SlotKind;
 use crate::secret::read::read_secret_to_end;
 use crate::vault::Vault;
 use crate::vault::unlock::{Accept, SlotKey};
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
@@ -27,7 +26,8 @@ pub fn key_file(env: &Env) -> Option<PathBuf> {
 /// the log says so, if the service manager hands over anything at all.
 pub fn read_key(path: Option<PathBuf>) -> Option<SlotKey> {
     let path = path?;
-    let read = File::open(&path).and_then(|file| read_secret_to_end(&file, KEY_BYTES).map_err(io::Error::other));
+    let read =
+        config::file::open(&path).and_then(|file| read_secret_to_end(&file, KEY_BYTES).map_err(io::Error::other));
     match read {
         Ok(secret) if secret.len() == KEY_BYTES => Some(SlotKey { kind: SlotKind::KeyFile, secret }),
         Ok(_) => complain("it is not a key file of 32 bytes"),
