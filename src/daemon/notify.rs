@@ -4,18 +4,44 @@
 use crate::vault::Vault;
 use parking_lot::Mutex;
 use sd_notify::NotifyState;
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
 
 /// How long what is told of the vault may be old.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long a service manager that does not listen is waited for: bots wait meanwhile.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Between two beats at least: more of them would tell no more, and keep the event loop from its work.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// Tells how the service is; a message that does not arrive changes nothing here.
 pub fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    let Some(address) = std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else { return };
+    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    if let Err(error) = send(&address, &message) {
         tracing::debug!(%error, "the service manager was not told");
     }
+}
+
+/// Sends to a socket with a path, or after `@` with none: [`sd_notify::notify`] knows only the first, and waits for ever
+/// where nobody reads.
+fn send(address: &OsStr, message: &str) -> io::Result<()> {
+    let address = match address.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(address)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.send_to_addr(message.as_bytes(), &address).map(drop)
 }
 
 /// In a few words, what `systemctl status` shows.
@@ -77,9 +103,10 @@ struct Seen {
 }
 
 impl Watchdog {
-    /// As the service manager asked for it.
+    /// As the service manager asked for it. No time at all means that it did not.
     pub fn asked_for() -> Watchdog {
-        Watchdog::every(sd_notify::watchdog_enabled().map(|most| most / 2))
+        let most = sd_notify::watchdog_enabled().filter(|most| !most.is_zero());
+        Watchdog::every(most.map(|most| most / 2))
     }
 
     fn every(every: Option<Duration>) -> Watchdog {
@@ -90,7 +117,8 @@ impl Watchdog {
     /// Counts beats on the event loop until it is aborted; returns at once when nobody waits for them.
     pub async fn beat(&self) {
         let Some(every) = self.every else { return };
-        let mut beats = tokio::time::interval(every / 4);
+        let mut beats = tokio::time::interval((every / 4).max(SHORTEST));
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             beats.tick().await;
             self.beats.fetch_add(1, Ordering::Relaxed);
