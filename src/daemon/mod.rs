@@ -26,7 +26,7 @@ use crate::daemon::inherit::{Inherited, Opened};
 use crate::daemon::listen::ListenError;
 use crate::daemon::notify::Watchdog;
 use crate::daemon::relay::{Look, Relayed};
-use crate::daemon::reload::Reload;
+use crate::daemon::reload::{Reading, Reload};
 use crate::daemon::sandbox::Reach;
 use crate::daemon::sockets::Sockets;
 use crate::recipe::{self, Recipe};
@@ -165,7 +165,7 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
         Some((false, key)) => unattended::unlock(&vault, &key),
         None => (),
     }
-    let read = Box::new(move || Config::load(&source.0, &source.1));
+    let read = Arc::new(move || Config::load(&source.0, &source.1));
     let admin_uids = Arc::new(RwLock::new(config.admin_uids.clone()));
     let reload = Reload { read, set_level, vault: Arc::clone(&vault), admin_uids };
     run_vault(Served { config, groups, opened, hardening, reload, watchdog }, vault)
@@ -185,6 +185,7 @@ fn confine(config: &Config, source: &(Flags, Env)) -> [Hardening; 2] {
     let reach = Reach {
         own: [&config.state_dir, &config.anchor_dir, &config.run_dir],
         configuration: configuration.as_deref().and_then(Path::parent).map(Path::to_owned),
+        nameless: source.1.text("NOTIFY_SOCKET").is_some_and(|address| address.starts_with('@')),
     };
     [sandbox::confine_files(&reach), sandbox::confine_calls()]
 }
@@ -303,12 +304,14 @@ async fn serve(served: Served, vault: Arc<Vault>, signer: Signer) -> Result<(), 
     beside.spawn(notify::keep_told(Arc::clone(&vault)));
     beside.spawn(async move { watchdog.beat().await });
     announce(&app);
+    let mut reading = Reading::default();
     let ended = loop {
         tokio::select! {
             told = signals.next() => match told {
                 Told::Stop => break Ok(()),
-                Told::Reload => config = reload.run(config),
+                Told::Reload => reading.begin(&reload),
             },
+            read = reading.done() => config = reading.take(&reload, config, read),
             () = app.signer.gone() => break Err(DaemonError::Broken),
         }
     };

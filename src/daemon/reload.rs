@@ -7,10 +7,12 @@ use crate::daemon::notify;
 use crate::vault::Vault;
 use parking_lot::RwLock;
 use sd_notify::NotifyState;
+use std::error::Error;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 /// Reads the configuration from where it came from at the start.
-pub type ReadAgain = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+pub type ReadAgain = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
 /// What a reload changes.
 pub struct Reload {
@@ -24,21 +26,60 @@ pub struct Reload {
     pub admin_uids: Arc<RwLock<Vec<u32>>>,
 }
 
-impl Reload {
-    /// Reads the configuration again and returns the one that holds from now on.
-    pub fn run(&self, now: Config) -> Config {
+/// What a reading came to; none when it panicked.
+type Read = Option<Result<Config, ConfigError>>;
+
+/// The reading that is under way: on a thread of its own, because the disk with the file on it may hang.
+#[derive(Default)]
+pub struct Reading {
+    under_way: Option<JoinHandle<Result<Config, ConfigError>>>,
+    /// Whether the file may have changed since that began.
+    is_due: bool,
+}
+
+impl Reading {
+    /// Begins to read, at once or when what is under way is over.
+    pub fn begin(&mut self, reload: &Reload) {
+        if self.under_way.is_some() {
+            self.is_due = true;
+            return;
+        }
         notify::reloading();
-        let next = match (self.read)() {
-            Ok(read) => self.take(now, read),
-            Err(error) => {
-                tracing::error!(%error, help = error.help(), "the configuration was not taken; everything is as before");
+        let read = Arc::clone(&reload.read);
+        self.under_way = Some(tokio::task::spawn_blocking(move || read()));
+    }
+
+    /// Waits for what is under way, for ever when nothing is. May be dropped and called again.
+    pub async fn done(&mut self) -> Read {
+        let Some(reading) = &mut self.under_way else { return std::future::pending().await };
+        let read = reading.await.ok();
+        self.under_way = None;
+        read
+    }
+
+    /// Takes what was read, begins again if that is due, and returns the configuration that holds from now on.
+    pub fn take(&mut self, reload: &Reload, now: Config, read: Read) -> Config {
+        let next = match read {
+            Some(Ok(read)) => reload.take(now, read),
+            Some(Err(error)) => {
+                let (cause, help) = (error.source().map(tracing::field::display), error.help());
+                tracing::error!(%error, cause, help, "the configuration was not taken; everything is as before");
+                now
+            }
+            None => {
+                tracing::error!("the configuration could not be read; everything is as before");
                 now
             }
         };
         notify::tell(&[NotifyState::Ready]);
+        if std::mem::take(&mut self.is_due) {
+            self.begin(reload);
+        }
         next
     }
+}
 
+impl Reload {
     fn take(&self, now: Config, read: Config) -> Config {
         let (next, fixed) = merged(now, read);
         *self.admin_uids.write() = next.admin_uids.clone();

@@ -24,6 +24,8 @@ pub struct Reach<'a> {
     pub own: [&'a Path; 3],
     /// The directory of its configuration file, which it reads again when told to.
     pub configuration: Option<PathBuf>,
+    /// Whether the service manager listens on a socket without a file.
+    pub nameless: bool,
 }
 
 /// Why files are not confined.
@@ -58,7 +60,7 @@ fn restricted(reach: &Reach<'_>) -> Result<RestrictionStatus, ConfineError> {
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
-        .scope(Scope::Signal)?
+        .scope(if reach.nameless { Scope::Signal.into() } else { Scope::Signal | Scope::AbstractUnixSocket })?
         .create()?;
     for directory in reach.own {
         rules = rules.add_rule(PathBeneath::new(PathFd::new(directory)?, of_own_files()))?;

@@ -21,6 +21,7 @@ mod drain;
 mod explain;
 mod faults;
 mod grants;
+mod handed;
 mod http;
 mod init;
 mod integrity;

@@ -9,6 +9,8 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as SocketAddrUnix, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,7 +20,7 @@ const CONFINED: &str = "SIGNVAULT_TEST_CONFINED";
 /// What is tried: a name, whether it must go through, and the try.
 type Tries<'a> = Vec<(&'static str, bool, Box<dyn Fn() -> bool + 'a>)>;
 
-fn tries<'a>(own: &'a Path, other: &'a Path, port: u16) -> Tries<'a> {
+fn tries<'a>(own: &'a Path, other: &'a Path, port: u16, nameless: SocketAddrUnix) -> Tries<'a> {
     let file = own.join("file");
     let written = move || File::create(&file).and_then(|mut file| file.write_all(b"x")).is_ok();
     let moved = move || std::fs::rename(own.join("file"), own.join("moved")).is_ok();
@@ -53,6 +55,7 @@ fn tries<'a>(own: &'a Path, other: &'a Path, port: u16) -> Tries<'a> {
         ("connect by sending", false, Box::new(move || connects_by_sending(&sockets, port))),
         ("listen on a port of the kernel's choice", false, Box::new(listens_unbound)),
         ("make a socket of many paths", false, Box::new(|| makes(SocketType::STREAM, Some(MPTCP)))),
+        ("connect to a socket without a file", false, Box::new(move || UnixStream::connect_addr(&nameless).is_ok())),
         ("make memory executable", false, Box::new(executable)),
         ("raise its own limits", false, Box::new(raised)),
         (
@@ -112,12 +115,13 @@ fn a_process_that_confines_itself() {
     let (own, other) = (dir.join("own"), dir.join("other"));
     let held = TcpListener::bind("127.0.0.1:0").expect("bound");
     let port = held.local_addr().expect("an address").port();
-    let before = tries(&own, &other, port);
+    let nameless = SocketAddrUnix::from_abstract_name(dir.as_os_str().as_encoded_bytes()).expect("short enough");
+    let before = tries(&own, &other, port, nameless);
     // The last ones change the process for good; that the others can go through at all is half of the test.
-    for (what, _, goes_through) in before.iter().take(19) {
+    for (what, _, goes_through) in before.iter().take(20) {
         assert!(goes_through(), "unconfined: {what}");
     }
-    let files = confine_files(&Reach { own: [&own, &own, &own], configuration: None });
+    let files = confine_files(&Reach { own: [&own, &own, &own], configuration: None, nameless: false });
     let calls = confine_calls();
     assert!(files.holds && calls.holds, "{files:?} {calls:?}");
     let wrong: Vec<&str> = before
@@ -132,6 +136,9 @@ fn a_process_that_confines_itself() {
 fn a_process_that_was_taken_over_reaches_its_own_files_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a directory");
     ["own", "other"].iter().for_each(|name| std::fs::create_dir(dir.path().join(name)).expect("made"));
+    // Landlock lets a process connect to what listens in its own confines.
+    let nameless = SocketAddrUnix::from_abstract_name(dir.path().as_os_str().as_encoded_bytes());
+    let _held = nameless.and_then(|address| UnixListener::bind_addr(&address)).expect("bound");
     let mut child = Command::new(std::env::current_exe().expect("this binary"));
     child.args(["sandbox::a_process_that_confines_itself", "--exact", "--test-threads=1"]);
     let ended = child.env(CONFINED, dir.path()).output().expect("it runs");
