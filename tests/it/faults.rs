@@ -63,14 +63,18 @@ fn all_signed_are_in_the_ledger(daemon: &Daemon<'_>, signed: &[u64]) {
     }
 }
 
-/// A tracer that changes what the daemon's syncs do. It lets go, by its own pid, when it is dropped.
+/// A tracer that changes what some of the daemon's calls do. It lets go, by its own pid, when it is dropped.
 struct Tampered(Child);
 
 impl Tampered {
     fn syncs(daemon: &Daemon<'_>, how: &str) -> Tampered {
+        Tampered::calls(daemon, "fsync,fdatasync", how)
+    }
+
+    fn calls(daemon: &Daemon<'_>, calls: &str, how: &str) -> Tampered {
         let mut command = Command::new("strace");
-        let inject = format!("inject=fsync,fdatasync:{how}");
-        command.args(["-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", &inject]);
+        let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{how}"));
+        command.args(["-f", "-o", "/dev/null", "-e", &trace, "-e", &inject]);
         command.args(["-p", &daemon.pid().to_string()]).stderr(Stdio::piped());
         let mut tracer = command.spawn().expect("strace is there");
         // It says so once it holds the process.
@@ -417,4 +421,35 @@ fn the_head_goes_to_the_log_at_an_unlock_at_a_lock_and_after_so_many_rows() {
         assert!(!is_end || log.contains(&line), "{line}");
     }
     assert!(lines() >= 4);
+}
+
+#[test]
+#[ignore = "needs root and strace"]
+fn a_configuration_on_a_disk_that_hangs_is_read_again_while_bots_sign() {
+    let vault = Vault::new();
+    let config = vault.file("signvault.toml", "[log]\nlevel = \"info\"\n");
+    let daemon = vault.serve_by(vault.command(&["serve", "--listen", "127.0.0.1:0", "--config", &config]));
+    daemon.unlock();
+    let (bob, _) = furnished(&daemon);
+    let mut connection = daemon.tcp();
+    vault.file("signvault.toml", "[http]\nmax_connections = 7\n");
+    let hung = Tampered::calls(&daemon, "openat", "delay_enter=4000000");
+    crate::support::signal(daemon.pid(), "HUP");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        connection.sign(&bob, "main", "GET", BALANCE, None).ok();
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        thread::sleep(Duration::from_millis(100));
+    }
+    let is_taken = || vault.log().contains("keys=http.max_connections");
+    assert!(!is_taken(), "it did not hang");
+    soon("the configuration is taken when the disk goes on", is_taken);
+    // Nor does a disk that hangs keep the daemon from its end.
+    crate::support::signal(daemon.pid(), "HUP");
+    thread::sleep(Duration::from_millis(200));
+    let told = Instant::now();
+    assert_eq!(daemon.terminate(), 0);
+    assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+    drop(hung);
 }
