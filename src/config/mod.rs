@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 /// The configuration file for the whole machine.
 const SYSTEM_FILE: &str = "/etc/signvault/signvault.toml";
 
+/// What people name where they want no file.
+const NO_FILE: &str = "/dev/null";
+
 const MAX_WAIT: &str = "audit.max_wait_ms is 100 to 60000";
 const LOW_SPACE: &str = "audit.low_space_mib is 0 to 1048576";
 const LOG_HEAD_ROWS: &str = "audit.log_head_rows is 1 to 1000000000";
@@ -301,10 +304,11 @@ fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
     T::deserialize(StrDeserializer::<serde::de::value::Error>::new(text)).ok()
 }
 
-/// The configuration file that counts: the one that was named, or the first of the usual places that has one.
+/// The configuration file that counts: the one that was named, or the first of the usual places that has one. Whoever names
+/// the null device wants none.
 pub fn file_in_use(flags: &Flags, env: &Env) -> Option<PathBuf> {
     let named = flags.config.clone().or_else(|| env.path("SIGNVAULT_CONFIG")).map(|path| env.absolute(&path));
-    named.or_else(|| usual_file(env))
+    named.or_else(|| usual_file(env)).filter(|path| path != NO_FILE)
 }
 
 fn file_said(flags: &Flags, env: &Env) -> Result<File, ConfigError> {

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "a descriptor is a plain number until somebody owns it")]
 
-use crate::daemon::listen::{ListenError, Listener, bind_tcp};
+use crate::daemon::listen::ListenError;
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
 use rustix::net::{SocketAddrAny, SocketType};
 use std::net::{SocketAddr, TcpListener};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// The sockets that were there at the start.
 #[derive(Debug, Default)]
 pub struct Inherited {
-    tcp: Option<(SocketAddr, TcpListener)>,
+    tcp: Option<TcpListener>,
     unix: Vec<(PathBuf, UnixListener)>,
 }
 
@@ -45,8 +45,8 @@ impl Inherited {
         match address(&socket)? {
             Address::Tcp(address) if !address.ip().is_loopback() => Err(ListenError::NotLoopback(address)),
             Address::Tcp(_) if self.tcp.is_some() => Err(ListenError::Inherited("two TCP sockets")),
-            Address::Tcp(address) => {
-                self.tcp = Some((address, TcpListener::from(socket)));
+            Address::Tcp(_) => {
+                self.tcp = Some(TcpListener::from(socket));
                 Ok(())
             }
             Address::Unix(path) => {
@@ -56,45 +56,15 @@ impl Inherited {
         }
     }
 
-    /// Opens a TCP socket at this address if there was none at the start: the service manager's is the one that bots can
-    /// reach, whatever port the configuration says. To be called while the process may still make such a socket.
-    ///
-    /// # Errors
-    /// As [`bind_tcp`].
-    pub fn with_tcp(self, address: SocketAddr) -> Result<Opened, ListenError> {
-        let Inherited { tcp, unix } = self;
-        let tcp = tcp.map_or_else(|| bind_tcp(address).map(|listener| (address, listener)), Ok)?;
-        Ok(Opened { tcp, unix })
-    }
-}
-
-/// The sockets that are open before the process is confined: those of the service manager, and the TCP port.
-#[derive(Debug)]
-pub struct Opened {
-    tcp: (SocketAddr, TcpListener),
-    unix: Vec<(PathBuf, UnixListener)>,
-}
-
-impl Opened {
-    /// The TCP socket. Must be called inside the runtime.
-    ///
-    /// # Errors
-    /// [`ListenError::Tcp`].
-    pub fn into_tcp(self) -> Result<Listener, ListenError> {
-        let (address, listener) = self.tcp;
-        let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
-        listener.map(Listener::Tcp).map_err(|source| ListenError::Tcp { address, source })
+    /// The TCP socket, whatever port the configuration says: the service manager's is the one that bots can reach.
+    pub fn tcp(&mut self) -> Option<TcpListener> {
+        self.tcp.take()
     }
 
-    /// The Unix socket of this path. Must be called inside the runtime.
-    ///
-    /// # Errors
-    /// [`ListenError::Unix`].
-    pub fn unix(&mut self, path: &Path) -> Result<Option<Listener>, ListenError> {
-        let Some(at) = self.unix.iter().position(|(bound, _)| bound == path) else { return Ok(None) };
-        let (path, listener) = self.unix.swap_remove(at);
-        let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener));
-        listener.map(Listener::Unix).map(Some).map_err(|source| ListenError::Unix { path, source })
+    /// The Unix socket of this path.
+    pub fn unix(&mut self, path: &Path) -> Option<UnixListener> {
+        let at = self.unix.iter().position(|(bound, _)| bound == path)?;
+        Some(self.unix.swap_remove(at).1)
     }
 
     /// That nothing is left that nobody serves: whoever connected there would wait for ever.
@@ -134,21 +104,18 @@ mod tests {
         inherited.add(socket.into()).map(|()| inherited)
     }
 
-    #[tokio::test]
-    async fn a_socket_is_known_by_its_address() {
+    #[test]
+    fn a_socket_is_known_by_its_address() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sign.sock");
-        let free = "127.0.0.1:0".parse().unwrap();
-        let mut opened = added(UnixListener::bind(&path).unwrap()).unwrap().with_tcp(free).unwrap();
-        assert!(opened.unix(&dir.path().join("admin.sock")).unwrap().is_none());
-        assert!(matches!(opened.nothing_left(), Err(ListenError::Unserved(left)) if left == path));
-        assert!(opened.unix(&path).unwrap().is_some() && opened.nothing_left().is_ok());
-        assert_ne!(opened.into_tcp().unwrap().tcp_address().unwrap().port(), 0);
+        let mut inherited = added(UnixListener::bind(&path).unwrap()).unwrap();
+        assert!(inherited.unix(&dir.path().join("admin.sock")).is_none() && inherited.tcp().is_none());
+        assert!(matches!(inherited.nothing_left(), Err(ListenError::Unserved(left)) if left == path));
+        assert!(inherited.unix(&path).is_some() && inherited.nothing_left().is_ok());
 
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
-        let taken = added(tcp).unwrap().with_tcp(free).unwrap().into_tcp().unwrap();
-        assert_eq!(taken.tcp_address(), Some(address));
+        assert_eq!(added(tcp).unwrap().tcp().unwrap().local_addr().unwrap(), address);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Listening: loopback TCP, Unix sockets, and the loop that accepts.
 //!
+//! Sockets are made before the process gives up the right to make any, and become the runtime's after that.
+//!
 //! Architecture Invariant: nothing here can listen on an address that another machine reaches, and no socket file is
 //! replaced unless it is ours and nobody answers on it.
 
@@ -7,24 +9,25 @@ use crate::api::connection::Interface;
 use crate::api::peer::{Census, Peer};
 use crate::daemon::drain::{Drained, drain};
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::{Gid, geteuid};
 use std::fs::Permissions;
 use std::io;
 use std::net::{SocketAddr, TcpListener as BlockingTcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream as BlockingUnixStream;
+use std::os::unix::net::{UnixListener as BlockingUnixListener, UnixStream as BlockingUnixStream};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How many connections may wait to be accepted.
-const BACKLOG: u32 = 1024;
+const BACKLOG: i32 = 1024;
 
 /// The longest path that fits into a socket address (`sun_path` of unix(7), without its final zero).
 const LONGEST_PATH: usize = 107;
@@ -93,6 +96,18 @@ enum Stream {
 }
 
 impl Listener {
+    /// A socket as the runtime's, inside of which this must be called.
+    pub fn of_tcp(listener: BlockingTcpListener) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener).map(Listener::Tcp)
+    }
+
+    /// A socket as the runtime's, inside of which this must be called.
+    pub fn of_unix(listener: BlockingUnixListener) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener).map(Listener::Unix)
+    }
+
     /// The address that was bound, with the real port where port 0 was asked for; none for a Unix socket.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
@@ -118,8 +133,7 @@ impl Listener {
     }
 }
 
-/// Listens on a loopback address. The port is opened before the process gives up the right to open any, so this is not yet
-/// the runtime's.
+/// Listens on a loopback address.
 pub fn bind_tcp(address: SocketAddr) -> Result<BlockingTcpListener, ListenError> {
     if !address.ip().is_loopback() {
         return Err(ListenError::NotLoopback(address));
@@ -128,11 +142,10 @@ pub fn bind_tcp(address: SocketAddr) -> Result<BlockingTcpListener, ListenError>
 }
 
 /// Listens on `directory/name` with mode 0660, given to `group` where that group exists and this process may give it.
-/// Must be called inside the runtime.
 ///
 /// A socket that a dead daemon left behind is taken over; the directory stays locked meanwhile, so that of two daemons
 /// that start together one is told [`ListenError::InUse`].
-pub fn bind_unix(directory: &Path, name: &str, group: Option<Gid>) -> Result<Listener, ListenError> {
+pub fn bind_unix(directory: &Path, name: &str, group: Option<Gid>) -> Result<BlockingUnixListener, ListenError> {
     let (path, hidden) = (directory.join(name), directory.join(format!(".{name}")));
     if hidden.as_os_str().len() > LONGEST_PATH {
         return Err(ListenError::PathTooLong(path));
@@ -140,7 +153,7 @@ pub fn bind_unix(directory: &Path, name: &str, group: Option<Gid>) -> Result<Lis
     let _lock = lock_directory(directory, &path)?;
     clear_stale(&path)?;
     clear_stale(&hidden)?;
-    listen_at(&path, &hidden, group).map(Listener::Unix).map_err(|source| ListenError::Unix { path, source })
+    listen_at(&path, &hidden, group).map_err(|source| ListenError::Unix { path, source })
 }
 
 /// Opens and locks the run directory, if nobody but this user and root can put anything into it.
@@ -177,9 +190,9 @@ fn clear_stale(path: &Path) -> Result<(), ListenError> {
 
 /// The socket is made under a hidden name and gets its own once it listens with the right mode and group: whoever sees
 /// the name can connect.
-fn listen_at(path: &Path, hidden: &Path, group: Option<Gid>) -> io::Result<UnixListener> {
-    let socket = UnixSocket::new_stream()?;
-    socket.bind(hidden)?;
+fn listen_at(path: &Path, hidden: &Path, group: Option<Gid>) -> io::Result<BlockingUnixListener> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(hidden)?)?;
     if let Some(group) = group
         && let Err(error) = rustix::fs::chown(hidden, None, Some(group))
     {
@@ -187,9 +200,9 @@ fn listen_at(path: &Path, hidden: &Path, group: Option<Gid>) -> io::Result<UnixL
         tracing::warn!(path = %path.display(), group = group.as_raw(), %error, "socket keeps its own group");
     }
     std::fs::set_permissions(hidden, Permissions::from_mode(0o660))?;
-    let listener = socket.listen(BACKLOG)?;
+    rustix::net::listen(&socket, BACKLOG)?;
     std::fs::rename(hidden, path)?;
-    Ok(listener)
+    Ok(BlockingUnixListener::from(socket))
 }
 
 /// The id of a group of this machine, from the text of `/etc/group` (group(5)). The groups asked for here are made by

@@ -1,4 +1,4 @@
-//! The process: harden → files → port → confine → vault → listen → serve → drain → lock. This is the one place where everything is put
+//! The process: harden → files → listen → confine → vault → serve → drain → lock. This is the one place where everything is put
 //! together; nothing here decides anything.
 
 pub mod clock;
@@ -22,7 +22,7 @@ use crate::config::{self, Config, Env, Flags, raw};
 use crate::crypto::self_check::{self, self_check};
 use crate::crypto::slot::SlotKind;
 use crate::daemon::drain::Drained;
-use crate::daemon::inherit::{Inherited, Opened};
+use crate::daemon::inherit::Inherited;
 use crate::daemon::listen::ListenError;
 use crate::daemon::notify::Watchdog;
 use crate::daemon::relay::{Look, Relayed};
@@ -146,7 +146,7 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
         None => unattended::read_key(unattended::key_file(&source.1)).map(|key| (false, key)),
     };
     let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
-    let opened = inherited.with_tcp(config.listen)?;
+    let sockets = Sockets::bind(&config, &groups, inherited)?;
     hardening.extend(confine(&config, &source));
     require(&config, &hardening)?;
     let vault = Arc::new(Vault::new(Setup {
@@ -168,7 +168,7 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
     let read = Arc::new(move || Config::load(&source.0, &source.1));
     let admin_uids = Arc::new(RwLock::new(config.admin_uids.clone()));
     let reload = Reload { read, set_level, vault: Arc::clone(&vault), admin_uids };
-    run_vault(Served { config, groups, opened, hardening, reload, watchdog }, vault)
+    run_vault(Served { config, sockets, hardening, reload, watchdog }, vault)
 }
 
 /// Makes the directories that are not there, and takes the state directory for this process alone.
@@ -183,7 +183,7 @@ fn hold(config: &Config, paths: &Paths) -> Result<OwnedFd, DaemonError> {
 fn confine(config: &Config, source: &(Flags, Env)) -> [Hardening; 2] {
     let configuration = config::file_in_use(&source.0, &source.1);
     let reach = Reach {
-        own: [&config.state_dir, &config.anchor_dir, &config.run_dir],
+        own: [&config.state_dir, &config.anchor_dir],
         configuration: configuration.as_deref().and_then(Path::parent).map(Path::to_owned),
         nameless: source.1.text("NOTIFY_SOCKET").is_some_and(|address| address.starts_with('@')),
     };
@@ -208,9 +208,7 @@ fn require(config: &Config, hardening: &[Hardening]) -> Result<(), DaemonError> 
 /// What is served with, besides the vault.
 struct Served {
     config: Config,
-    /// The text of `/etc/group`.
-    groups: String,
-    opened: Opened,
+    sockets: Sockets,
     hardening: Vec<Hardening>,
     reload: Reload,
     watchdog: Arc<Watchdog>,
@@ -286,16 +284,15 @@ fn recipes() -> BTreeMap<String, Arc<Recipe>> {
 
 /// Listens, serves, and drains when a signal says so.
 async fn serve(served: Served, vault: Arc<Vault>, signer: Signer) -> Result<(), DaemonError> {
-    let Served { mut config, groups, opened, hardening, reload, watchdog } = served;
+    let Served { mut config, sockets, hardening, reload, watchdog } = served;
     let mut signals = Signals::listen().map_err(DaemonError::Runtime)?;
     let (stop, stopping) = watch::channel(false);
-    let sockets = Sockets::bind(&config, &groups, opened)?;
     let counts = Arc::new(RefusalCounts::default());
     let about = Arc::new(about(&config, &vault, sockets.address, hardening, Arc::clone(&reload.admin_uids)));
     let (ordinary, max_wait) = (Arc::new(Semaphore::new(ORDINARY_ACTIONS)), config.max_wait());
     let app = App { vault: Arc::clone(&vault), signer, counts: Arc::clone(&counts), about, ordinary, max_wait };
     let mut serving = tokio::task::JoinSet::new();
-    for (listener, interface) in sockets.interfaces(&config, &app) {
+    for (listener, interface) in sockets.interfaces(&config, &app).map_err(DaemonError::Runtime)? {
         serving.spawn(listen::serve(listener, interface, stopping.clone()));
     }
     let mut beside = tokio::task::JoinSet::new();

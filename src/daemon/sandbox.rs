@@ -21,7 +21,7 @@ const NEWEST: ABI = ABI::V6;
 /// What a process may still reach.
 pub struct Reach<'a> {
     /// Directories whose files it makes, changes and removes.
-    pub own: [&'a Path; 3],
+    pub own: [&'a Path; 2],
     /// The directory of its configuration file, which it reads again when told to.
     pub configuration: Option<PathBuf>,
     /// Whether the service manager listens on a socket without a file.
@@ -71,14 +71,13 @@ fn restricted(reach: &Reach<'_>) -> Result<RestrictionStatus, ConfineError> {
     Ok(rules.restrict_self()?)
 }
 
-/// All that is done with the vault's files and sockets; nothing is run from there, and no device or link is made.
+/// All that is done with the vault's files; nothing is run from there, and no device or link is made.
 fn of_own_files() -> BitFlags<AccessFs> {
     AccessFs::ReadFile
         | AccessFs::ReadDir
         | AccessFs::WriteFile
         | AccessFs::Truncate
         | AccessFs::MakeReg
-        | AccessFs::MakeSock
         | AccessFs::RemoveFile
         | AccessFs::Refer
 }

@@ -1,4 +1,4 @@
-//! What the daemon listens on: sockets that are open already, and its own in the run directory where there are none.
+//! What the daemon listens on: sockets that the service manager opened, and its own where it opened none.
 
 use crate::api::app::App;
 use crate::api::connection::Interface;
@@ -6,9 +6,11 @@ use crate::api::guard::Rules;
 use crate::api::limits::Limits;
 use crate::api::{admin_routes, bot_routes};
 use crate::config::Config;
-use crate::daemon::inherit::Opened;
+use crate::daemon::inherit::Inherited;
 use crate::daemon::listen::{self, ListenError, Listener};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,34 +22,37 @@ const ADMIN_BODY_BYTES: usize = 256 * 1024;
 /// What the daemon listens on, and where.
 #[derive(Debug)]
 pub struct Sockets {
-    tcp: Listener,
-    sign: Listener,
-    admin: Listener,
+    tcp: TcpListener,
+    sign: UnixListener,
+    admin: UnixListener,
     /// Where the bots' TCP port really is.
     pub address: SocketAddr,
 }
 
 impl Sockets {
-    /// Takes the sockets that are there already, and opens the others. `groups` is the text of `/etc/group`. Must be
-    /// called inside the runtime.
+    /// Takes the sockets that are there already, and opens the others. `groups` is the text of `/etc/group`. To be called
+    /// while the process may make sockets; who connects before they are served waits.
     ///
     /// # Errors
     /// [`ListenError`]
-    pub fn bind(config: &Config, groups: &str, mut opened: Opened) -> Result<Sockets, ListenError> {
-        let mut unix = |path: PathBuf, name: &str, group: &str| match opened.unix(&path)? {
+    pub fn bind(config: &Config, groups: &str, mut inherited: Inherited) -> Result<Sockets, ListenError> {
+        let mut unix = |path: PathBuf, name: &str, group: &str| match inherited.unix(&path) {
             Some(listener) => Ok(listener),
             None => listen::bind_unix(&config.run_dir, name, listen::find_group(groups, group)),
         };
         let sign = unix(config.sign_socket(), "sign.sock", "signvault-bots")?;
         let admin = unix(config.admin_socket(), "admin.sock", "signvault-admin")?;
-        opened.nothing_left()?;
-        let tcp = opened.into_tcp()?;
-        let address = tcp.tcp_address().unwrap_or(config.listen);
+        let tcp = inherited.tcp().map_or_else(|| listen::bind_tcp(config.listen), Ok)?;
+        inherited.nothing_left()?;
+        let address = tcp.local_addr().unwrap_or(config.listen);
         Ok(Sockets { tcp, sign, admin, address })
     }
 
-    /// Each socket with what is served on it.
-    pub fn interfaces(self, config: &Config, app: &App) -> [(Listener, Arc<Interface>); 3] {
+    /// Each socket with what is served on it. Must be called inside the runtime.
+    ///
+    /// # Errors
+    /// The runtime could not take a socket.
+    pub fn interfaces(self, config: &Config, app: &App) -> io::Result<[(Listener, Arc<Interface>); 3]> {
         let most = most_connections(config);
         let limits = Limits { connections: most, connections_per_peer: most, ..Limits::default() };
         // The kernel tells users of a socket apart, so none of them may take every place; over TCP it does not.
@@ -55,11 +60,14 @@ impl Sockets {
         let admin_limits = Limits { body_bytes: ADMIN_BODY_BYTES, ..Limits::default() };
         let over_tcp = Rules::tcp(self.address.port(), &config.allowed_hosts, &limits);
         let interface = |routes, rules, limits| Interface::new(routes, rules, limits, Arc::clone(&app.counts));
-        [
-            (self.tcp, interface(bot_routes(app.clone()), over_tcp, limits.clone())),
-            (self.sign, interface(bot_routes(app.clone()), Rules::unix(&limits), shared)),
-            (self.admin, interface(admin_routes(app.clone()), Rules::unix(&admin_limits), admin_limits)),
-        ]
+        Ok([
+            (Listener::of_tcp(self.tcp)?, interface(bot_routes(app.clone()), over_tcp, limits.clone())),
+            (Listener::of_unix(self.sign)?, interface(bot_routes(app.clone()), Rules::unix(&limits), shared)),
+            (
+                Listener::of_unix(self.admin)?,
+                interface(admin_routes(app.clone()), Rules::unix(&admin_limits), admin_limits),
+            ),
+        ])
     }
 }
 

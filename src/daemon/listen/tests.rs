@@ -6,7 +6,6 @@ use axum::Router;
 use axum::routing::get;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::os::unix::net::UnixListener as BlockingUnixListener;
 use std::time::Instant;
 
 const REQUEST: &[u8] = b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -22,7 +21,7 @@ fn in_runtime<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn bind(directory: &Path) -> Result<Listener, ListenError> {
-    bind_unix(directory, "sign.sock", None)
+    bind_unix(directory, "sign.sock", None).map(|listener| Listener::of_unix(listener).expect("the runtime's"))
 }
 
 #[test]

@@ -19,7 +19,8 @@ pub enum FilterError {
     Apply(#[from] seccompiler::Error),
 }
 
-/// Files and directories.
+/// Files and directories. Modes and owners change by what is open alone: landlock, which says what may be opened, does not
+/// look at changes by name.
 const FILES: &[i64] = &[
     libc::SYS_openat,
     libc::SYS_close,
@@ -49,11 +50,8 @@ const FILES: &[i64] = &[
     libc::SYS_unlinkat,
     libc::SYS_mkdirat,
     libc::SYS_fchmod,
-    libc::SYS_fchmodat,
     libc::SYS_fchown,
-    libc::SYS_fchownat,
     libc::SYS_umask,
-    libc::SYS_utimensat,
     libc::SYS_fcntl,
     libc::SYS_flock,
     libc::SYS_copy_file_range,
@@ -75,9 +73,6 @@ const OLDER: &[i64] = &[
     libc::SYS_unlink,
     libc::SYS_mkdir,
     libc::SYS_rmdir,
-    libc::SYS_chmod,
-    libc::SYS_chown,
-    libc::SYS_lchown,
     libc::SYS_poll,
     libc::SYS_epoll_wait,
     libc::SYS_time,
@@ -88,8 +83,6 @@ const OLDER: &[i64] = &[];
 
 /// Sockets that are there, and connections to them. Which new ones may be made, and how is sent, is in [`rules`].
 const SOCKETS: &[i64] = &[
-    libc::SYS_bind,
-    libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
     libc::SYS_connect,
@@ -199,7 +192,7 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = plain.into_iter().map(|call| (call, Vec::new())).collect();
     // Of the two filters the later one would win with the same kind of answer.
     rules.insert(libc::SYS_clone3, Vec::new());
-    // The port is open by now. Landlock alone would leave whoever takes the process over datagrams, MPTCP, and a socket that
+    // Whatever listens is there by now, and nothing more can. Landlock alone would leave whoever takes the process over datagrams, MPTCP, and a socket that
     // listens without ever having been bound.
     for call in [libc::SYS_socket, libc::SYS_socketpair] {
         rules.insert(call, vec![only_if(0, Dword, SeccompCmpOp::Eq, libc::AF_UNIX.unsigned_abs().into())?]);
@@ -252,6 +245,10 @@ mod tests {
             libc::SYS_keyctl,
             libc::SYS_kill,
             libc::SYS_memfd_create,
+            libc::SYS_bind,
+            libc::SYS_listen,
+            libc::SYS_fchmodat,
+            libc::SYS_fchownat,
         ] {
             assert!(!rules.contains_key(&call), "{call}");
         }
