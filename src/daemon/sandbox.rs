@@ -2,6 +2,8 @@
 //! (landlock(7)), and the system calls that it needs (seccomp(2)). Both are set before there is another thread, and hold
 //! for every thread from then on. Whoever takes the process over can then neither start a program, nor read another
 //! file, nor make a socket that another machine could hear of.
+//! It can still look up names, sizes and times of files, and connect to Unix sockets that have a path and let its user in:
+//! the kernel offers nothing against either.
 //!
 //! Where the kernel knows less of it than this asks for, what it knows is taken, and `status` says so.
 

@@ -51,8 +51,10 @@ fn ends(mut child: Child) -> Option<(Option<i32>, String)> {
     Some((child.wait().expect("it ended").code(), told))
 }
 
-/// Odd things that may have a file's name, made where nothing is: what it is called here, and how it is made.
-fn odd_files() -> [(&'static str, fn(&Path)); 5] {
+/// Something that is no proper file: what it is called here, and how it is made where nothing is.
+type Odd = (&'static str, fn(&Path));
+
+fn odd_files() -> [Odd; 5] {
     [
         ("a pipe", |path| mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made")),
         ("a directory", |path| std::fs::create_dir(path).expect("made")),
