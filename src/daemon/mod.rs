@@ -50,6 +50,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
@@ -157,6 +158,11 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
         arena,
         recipes: Recipes::later(recipes),
     }));
+    // One thread at a time serves every connection; waiting for hashes and for what is not signed has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS).build();
+    let runtime = runtime.map_err(DaemonError::Runtime)?;
+    // To be told to read the configuration again during an unlock is no reason to end.
+    let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(DaemonError::Runtime)?;
     match key {
         Some((true, password)) => {
             vault.unlock(&password, Accept::default())?;
@@ -168,7 +174,7 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
     let read = Arc::new(move || Config::load(&source.0, &source.1));
     let admin_uids = Arc::new(RwLock::new(config.admin_uids.clone()));
     let reload = Reload { read, set_level, vault: Arc::clone(&vault), admin_uids };
-    run_vault(Served { config, sockets, hardening, reload, watchdog }, vault)
+    run_vault(runtime, Served { config, sockets, hardening, reload, watchdog, hangup }, vault)
 }
 
 /// Makes the directories that are not there, and takes the state directory for this process alone.
@@ -212,13 +218,11 @@ struct Served {
     hardening: Vec<Hardening>,
     reload: Reload,
     watchdog: Arc<Watchdog>,
+    hangup: Signal,
 }
 
 /// Serves a vault, and locks it in the end.
-fn run_vault(served: Served, vault: Arc<Vault>) -> Result<(), DaemonError> {
-    // One thread at a time serves every connection; waiting for hashes and for what is not signed has threads of its own.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS).build();
-    let runtime = runtime.map_err(DaemonError::Runtime)?;
+fn run_vault(runtime: Runtime, served: Served, vault: Arc<Vault>) -> Result<(), DaemonError> {
     let max_wait = served.config.max_wait();
     let (signer, turns) = Signer::new(Arc::clone(&vault), max_wait);
     let look: Look = {
@@ -284,8 +288,8 @@ fn recipes() -> BTreeMap<String, Arc<Recipe>> {
 
 /// Listens, serves, and drains when a signal says so.
 async fn serve(served: Served, vault: Arc<Vault>, signer: Signer) -> Result<(), DaemonError> {
-    let Served { mut config, sockets, hardening, reload, watchdog } = served;
-    let mut signals = Signals::listen().map_err(DaemonError::Runtime)?;
+    let Served { mut config, sockets, hardening, reload, watchdog, hangup } = served;
+    let mut signals = Signals::listen(hangup).map_err(DaemonError::Runtime)?;
     let (stop, stopping) = watch::channel(false);
     let counts = Arc::new(RefusalCounts::default());
     let about = Arc::new(about(&config, &vault, sockets.address, hardening, Arc::clone(&reload.admin_uids)));
@@ -340,12 +344,8 @@ enum Told {
 }
 
 impl Signals {
-    fn listen() -> io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+    fn listen(hangup: Signal) -> io::Result<Signals> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
     async fn next(&mut self) -> Told {

@@ -4,10 +4,10 @@
 
 use crate::bots::become_user;
 use crate::support::http::Connection;
-use crate::support::{Daemon, Vault, signal};
+use crate::support::{Daemon, PASSWORD, Vault, signal};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -186,6 +186,23 @@ fn a_storm_of_reloads_keeps_nobody_from_signing_and_the_last_one_counts() {
     vault.file("signvault.toml", "[http]\nmax_connections = 7\n");
     signal(daemon.pid(), "HUP");
     soon("the last one is taken", || vault.log().contains("keys=http.max_connections"));
+    assert_eq!(daemon.terminate(), 0);
+}
+
+#[test]
+fn a_reload_that_comes_during_an_unlock_waits_for_it() {
+    let vault = Vault::new();
+    let mut command = vault.command(&["serve", "--listen", "127.0.0.1:0", "--unlock-stdin"]);
+    let log = File::create(vault.dir().join("log")).expect("log");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
+    child.stdin.take().expect("piped").write_all(PASSWORD.as_bytes()).expect("it reads");
+    // The socket is there before the hash of the password begins.
+    soon("it listens", || vault.run_dir().join("admin.sock").exists());
+    std::thread::sleep(Duration::from_millis(50));
+    signal(child.id(), "HUP");
+    let daemon = Daemon::wait_for(&vault, child);
+    assert_eq!(daemon.state(), "unlocked");
+    soon("it is read again", || vault.log().contains("the configuration was read again"));
     assert_eq!(daemon.terminate(), 0);
 }
 
