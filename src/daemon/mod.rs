@@ -20,7 +20,6 @@ use crate::api::signer::Signer;
 use crate::api::tally::RefusalCounts;
 use crate::config::{self, Config, Env, Flags, raw};
 use crate::crypto::self_check::{self, self_check};
-use crate::crypto::slot::SlotKind;
 use crate::daemon::drain::Drained;
 use crate::daemon::inherit::Inherited;
 use crate::daemon::listen::ListenError;
@@ -37,7 +36,7 @@ use crate::store::{Durability, StoreError};
 use crate::types::clock::Clock;
 use crate::vault::lock::Why;
 use crate::vault::recipes::Recipes;
-use crate::vault::unlock::{Accept, SlotKey, UnlockError};
+use crate::vault::unlock::UnlockError;
 use crate::vault::{Care, Setup, Vault};
 use crate::wire::Hardening;
 use parking_lot::RwLock;
@@ -142,10 +141,7 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
     let _held_until_the_end = hold(&config, &paths)?;
     let arena = Arena::new()?;
     hardening.extend(harden::key_memory(arena.protection()));
-    let key = match password {
-        Some(secret) => Some((true, SlotKey { kind: SlotKind::Password, secret })),
-        None => unattended::read_key(unattended::key_file(&source.1)).map(|key| (false, key)),
-    };
+    let first = unattended::FirstUnlock::with(password, &source.1);
     let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
     let sockets = Sockets::bind(&config, &groups, inherited)?;
     hardening.extend(confine(&config, &source));
@@ -163,14 +159,7 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
     let runtime = runtime.map_err(DaemonError::Runtime)?;
     // To be told to read the configuration again during an unlock is no reason to end.
     let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(DaemonError::Runtime)?;
-    match key {
-        Some((true, password)) => {
-            vault.unlock(&password, Accept::default())?;
-            vault.lay_out_log();
-        }
-        Some((false, key)) => unattended::unlock(&vault, &key),
-        None => (),
-    }
+    first.run(&vault)?;
     let read = Arc::new(move || Config::load(&source.0, &source.1));
     let admin_uids = Arc::new(RwLock::new(config.admin_uids.clone()));
     let reload = Reload { read, set_level, vault: Arc::clone(&vault), admin_uids };

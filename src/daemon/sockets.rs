@@ -22,11 +22,11 @@ const ADMIN_BODY_BYTES: usize = 256 * 1024;
 /// What the daemon listens on, and where.
 #[derive(Debug)]
 pub struct Sockets {
-    tcp: TcpListener,
+    tcp: Option<TcpListener>,
     sign: UnixListener,
     admin: UnixListener,
-    /// Where the bots' TCP port really is.
-    pub address: SocketAddr,
+    /// Where the bots' TCP port really is, if there is one.
+    pub address: Option<SocketAddr>,
 }
 
 impl Sockets {
@@ -42,9 +42,12 @@ impl Sockets {
         };
         let sign = unix(config.sign_socket(), "sign.sock", "signvault-bots")?;
         let admin = unix(config.admin_socket(), "admin.sock", "signvault-admin")?;
-        let tcp = inherited.tcp().map_or_else(|| listen::bind_tcp(config.listen), Ok)?;
+        let tcp = match inherited.tcp() {
+            Some(listener) => Some(listener),
+            None => own_port(config.listen)?,
+        };
         inherited.nothing_left()?;
-        let address = tcp.local_addr().unwrap_or(config.listen);
+        let address = tcp.as_ref().map(|tcp| tcp.local_addr().unwrap_or(config.listen));
         Ok(Sockets { tcp, sign, admin, address })
     }
 
@@ -52,22 +55,38 @@ impl Sockets {
     ///
     /// # Errors
     /// The runtime could not take a socket.
-    pub fn interfaces(self, config: &Config, app: &App) -> io::Result<[(Listener, Arc<Interface>); 3]> {
+    pub fn interfaces(self, config: &Config, app: &App) -> io::Result<Vec<(Listener, Arc<Interface>)>> {
         let most = most_connections(config);
         let limits = Limits { connections: most, connections_per_peer: most, ..Limits::default() };
         // The kernel tells users of a socket apart, so none of them may take every place; over TCP it does not.
         let shared = Limits { connections_per_peer: (most / 2).max(1), ..limits.clone() };
         let admin_limits = Limits { body_bytes: ADMIN_BODY_BYTES, ..Limits::default() };
-        let over_tcp = Rules::tcp(self.address.port(), &config.allowed_hosts, &limits);
         let interface = |routes, rules, limits| Interface::new(routes, rules, limits, Arc::clone(&app.counts));
-        Ok([
-            (Listener::of_tcp(self.tcp)?, interface(bot_routes(app.clone()), over_tcp, limits.clone())),
-            (Listener::of_unix(self.sign)?, interface(bot_routes(app.clone()), Rules::unix(&limits), shared)),
+        let over_unix = Rules::unix(&limits);
+        let mut served = vec![
+            (Listener::of_unix(self.sign)?, interface(bot_routes(app.clone()), over_unix, shared)),
             (
                 Listener::of_unix(self.admin)?,
                 interface(admin_routes(app.clone()), Rules::unix(&admin_limits), admin_limits),
             ),
-        ])
+        ];
+        if let (Some(tcp), Some(address)) = (self.tcp, self.address) {
+            let rules = Rules::tcp(address.port(), &config.allowed_hosts, &limits);
+            served.push((Listener::of_tcp(tcp)?, interface(bot_routes(app.clone()), rules, limits)));
+        }
+        Ok(served)
+    }
+}
+
+/// The bots' port, opened by this process. None where the process may have no network at all, as in a unit whose own socket
+/// for it is not enabled: bots use the Unix socket there.
+fn own_port(address: SocketAddr) -> Result<Option<TcpListener>, ListenError> {
+    match listen::bind_tcp(address) {
+        Err(ListenError::Tcp { source, .. }) if source.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            tracing::warn!("no port for bots: this process may not open one, and the service manager opened none");
+            Ok(None)
+        }
+        bound => bound.map(Some),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Unlocking without a person: a key file that the service manager hands over as a credential (systemd.exec(5),
+//! Unlocking at the start, and without a person: a key file that the service manager hands over as a credential (systemd.exec(5),
 //! `LoadCredentialEncrypted=`). A box that boots by itself then signs again by itself.
 //!
 //! Whatever is wrong with the key, the daemon starts: locked, with a line in the log that says so, and ready for a person.
@@ -6,9 +6,10 @@
 
 use crate::config::{self, Env};
 use crate::crypto::slot::SlotKind;
+use crate::secret::SecretBytes;
 use crate::secret::read::read_secret_to_end;
 use crate::vault::Vault;
-use crate::vault::unlock::{Accept, SlotKey};
+use crate::vault::unlock::{Accept, SlotKey, UnlockError};
 use std::io;
 use std::path::PathBuf;
 
@@ -18,13 +19,13 @@ pub const CREDENTIAL: &str = "signvault.key";
 const KEY_BYTES: usize = 32;
 
 /// Where the service manager puts the key file, if it puts credentials anywhere.
-pub fn key_file(env: &Env) -> Option<PathBuf> {
+fn key_file(env: &Env) -> Option<PathBuf> {
     env.path("CREDENTIALS_DIRECTORY").map(|directory| directory.join(CREDENTIAL))
 }
 
 /// Reads the key that the service manager handed over. None when there is none, or none that can be used: then
 /// the log says so, if the service manager hands over anything at all.
-pub fn read_key(path: Option<PathBuf>) -> Option<SlotKey> {
+fn read_key(path: Option<PathBuf>) -> Option<SlotKey> {
     let path = path?;
     let read =
         config::file::open(&path).and_then(|file| read_secret_to_end(&file, KEY_BYTES).map_err(io::Error::other));
@@ -52,8 +53,45 @@ fn complain(reason: &str) -> Option<SlotKey> {
     None
 }
 
+/// How the vault is unlocked before anybody is served.
+pub enum FirstUnlock {
+    /// With a password that somebody typed or piped in: if it is wrong they want to know.
+    Password(SlotKey),
+    /// With a key that the service manager handed over.
+    KeyFile(SlotKey),
+    /// Not at all.
+    Later,
+}
+
+impl FirstUnlock {
+    /// A password before a key, and a key where there is one.
+    pub fn with(password: Option<SecretBytes>, env: &Env) -> FirstUnlock {
+        match password {
+            Some(secret) => FirstUnlock::Password(SlotKey { kind: SlotKind::Password, secret }),
+            None => read_key(key_file(env)).map_or(FirstUnlock::Later, FirstUnlock::KeyFile),
+        }
+    }
+
+    /// Unlocks.
+    ///
+    /// # Errors
+    /// The password does not open the vault, or the vault can't be opened. With a key the vault stays locked, and the log says
+    /// why.
+    pub fn run(self, vault: &Vault) -> Result<(), UnlockError> {
+        match self {
+            FirstUnlock::Password(password) => {
+                vault.unlock(&password, Accept::default())?;
+                vault.lay_out_log();
+            }
+            FirstUnlock::KeyFile(key) => unlock(vault, &key),
+            FirstUnlock::Later => (),
+        }
+        Ok(())
+    }
+}
+
 /// Unlocks with the key, or says why not and leaves the vault locked.
-pub fn unlock(vault: &Vault, key: &SlotKey) {
+fn unlock(vault: &Vault, key: &SlotKey) {
     match vault.unlock(key, Accept::default()) {
         Ok(_) => vault.lay_out_log(),
         Err(error) => {

@@ -71,7 +71,7 @@ fn a_daemon_in_a_process_of_its_own() {
     let words = ["signvault", "serve", "--listen", "127.0.0.1:0", "--state-dir"].map(Into::into).into_iter();
     let words = words.chain([path("state"), "--run-dir".into(), path("run")]);
     let Next::Serve(start, report) = cli::run(words, Env::of_process()) else { panic!("not a daemon") };
-    let clock = FaultyClock { orders: dir.join("run/orders"), looks: Mutex::default() };
+    let clock = FaultyClock { orders: dir.join("state/orders"), looks: Mutex::default() };
     let cli::serve::Start { config, source, password } = *start;
     match daemon::run(daemon::Start { config, source, password, clock: Arc::new(clock) }) {
         Ok(()) => std::process::exit(0),
@@ -94,13 +94,13 @@ fn serve_faulty(vault: &Vault) -> Daemon<'_> {
 
 /// Has the clock panic from now on, on the signing thread or on all others, after so many looks.
 fn order_panics(vault: &Vault, of: &str, after: usize, number: usize) {
-    let (orders, next) = (vault.dir().join("run/orders"), vault.dir().join("run/next-orders"));
+    let (orders, next) = (vault.dir().join("state/orders"), vault.dir().join("state/next-orders"));
     std::fs::write(&next, format!("{of} {after} {number}")).expect("written");
     std::fs::rename(next, orders).expect("renamed");
 }
 
 fn call_panics_off(vault: &Vault) {
-    std::fs::remove_file(vault.dir().join("run/orders")).expect("removed");
+    std::fs::remove_file(vault.dir().join("state/orders")).expect("removed");
 }
 
 /// Nothing that was in scope is in here.

@@ -192,8 +192,8 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = plain.into_iter().map(|call| (call, Vec::new())).collect();
     // Of the two filters the later one would win with the same kind of answer.
     rules.insert(libc::SYS_clone3, Vec::new());
-    // Whatever listens is there by now, and nothing more can. Landlock alone would leave whoever takes the process over datagrams, MPTCP, and a socket that
-    // listens without ever having been bound.
+    // Whatever listens is there by now, and nothing more can. Landlock alone would leave datagrams, MPTCP, and a socket that
+    // listens without ever having been bound to whoever takes the process over.
     for call in [libc::SYS_socket, libc::SYS_socketpair] {
         rules.insert(call, vec![only_if(0, Dword, SeccompCmpOp::Eq, libc::AF_UNIX.unsigned_abs().into())?]);
     }
