@@ -306,6 +306,28 @@ fn an_anchor_that_is_removed_comes_back_and_one_that_cannot_stops_signing() {
     daemon.unlock();
 }
 
+/// The daemon reaches the directories that it was started with and no others, so a new one of that name needs a new start.
+#[test]
+fn an_anchor_directory_that_is_removed_stops_signing_until_a_new_start() {
+    let vault = Vault::new();
+    let daemon = vault.serve_unlocked();
+    let (bob, _) = furnished(&daemon);
+    let (dir, away) = (vault.anchor_dir(), vault.dir().join("away"));
+    std::fs::rename(&dir, &away).expect("moved");
+    unavailable(&balance(&daemon, &bob));
+    unavailable(&balance(&daemon, &bob));
+    assert_eq!(ready(&daemon)["ready"], false);
+    std::fs::rename(&away, &dir).expect("moved back");
+    soon("the same directory is reached again", || balance(&daemon, &bob).status == 200);
+    std::fs::rename(&dir, &away).expect("moved");
+    unavailable(&balance(&daemon, &bob));
+    daemon.kill();
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::rename(&away, &dir).expect("moved back");
+    let daemon = vault.serve_unlocked();
+    balance(&daemon, &bob).ok();
+}
+
 /// A small file system of its own in memory. It is taken away when it is dropped.
 struct SmallDisk(PathBuf);
 
