@@ -77,7 +77,8 @@ residue:
 leaks:
 	cargo test --locked --release --test it -- --ignored --test-threads=1 residue::
 
-# Does a signature take more instructions than it may? Counted by valgrind, so the same on a busy machine. Five seconds
+# Does a signature take more instructions than it may, and does the count of a refused token tell why it is refused? Counted
+# by valgrind, so the same on a busy machine. Five seconds
 # after the build.
 instructions:
 	cargo bench --locked --bench instructions

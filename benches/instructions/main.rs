@@ -5,7 +5,8 @@
 //! make instructions
 //! ```
 //! Every step is done as often again in a second run, and the difference is what counts: whatever is done once is in
-//! neither. The whole is a request of a bot over a socket, from the first byte to the last of the answer.
+//! neither. The whole is a request of a bot over a socket, from the first byte to the last of the answer. Refused tokens
+//! are counted as well: their counts must not tell why they are refused.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that can't go on says so by panicking")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this is for")]
@@ -13,6 +14,7 @@
 mod callgrind;
 mod http;
 mod path;
+mod refusal;
 mod stage;
 
 use path::{Guard, Parts};
@@ -39,6 +41,9 @@ const MOST: Count = Count { instructions: 0.0, blocks: 0.0 };
 
 /// How often a step is done in its shorter run. An anchor is written every 256 rows, so one is in it.
 const TIMES: usize = 256;
+
+/// How often the refusals are counted.
+const REFUSED: usize = 7;
 
 /// Bytes in a block of SHA-256.
 const BLOCK_BYTES: usize = 64;
@@ -109,6 +114,10 @@ fn do_every_step() {
     let one_by_one = |times| first(times).map(|ask| vec![ask.clone()]).collect::<Vec<_>>();
     count(one_by_one, |asks| asks.into_iter().for_each(|ask| drop(black_box(stage.sign(caller, ask)))));
     count(|times| http::requests(&stage, times), |requests| http::sign_over_http(&stage, requests));
+    let tokens = refusal::tokens(&stage);
+    for token in std::iter::repeat_n(&tokens, REFUSED).flatten() {
+        count(|times| 0..times, |times| times.for_each(|_| refusal::refuse(&stage, token)));
+    }
     mark_a_phase(2);
 }
 
@@ -147,7 +156,8 @@ fn line(name: &str, count: Count) {
     println!("{name:<16} {:>12.0} {blocks:>15.1}", count.instructions);
 }
 
-fn table(dir: &Path) -> Count {
+/// Prints the table: what a whole signature takes, and the instructions of a refusal for each reason.
+fn table(dir: &Path) -> (Count, [f64; refusal::REASONS.len()]) {
     let mut steps = Steps::begin(dir);
     println!("{:<16} {:>12} {:>15}", "step", "instructions", "SHA-256 blocks");
     let mut next = |name| {
@@ -166,11 +176,31 @@ fn table(dir: &Path) -> Count {
     println!("\na block of SHA-256 is {:.0} instructions here, which are counted nowhere above", steps.of_a_block);
     let last = callgrind::file_of(dir, 4 * steps.read);
     println!("the functions behind it: callgrind_annotate --inclusive=yes {}", last.display());
-    whole
+    let refusals = refusals(&mut steps);
+    println!("\na refused token");
+    for (reason, instructions) in refusal::REASONS.iter().zip(refusals) {
+        println!("{reason:<40} {instructions:>10.2}");
+    }
+    (whole, refusals)
 }
 
-/// What is wrong with a count, in words.
-fn judge(whole: Count) -> Option<&'static str> {
+/// The instructions of a refusal for each reason: the median of several counts, because another thread of the vault may
+/// have had something to do during one of them.
+fn refusals(steps: &mut Steps<'_>) -> [f64; refusal::REASONS.len()] {
+    let counts: Vec<_> = (0..REFUSED).map(|_| refusal::REASONS.map(|_| steps.next().instructions)).collect();
+    std::array::from_fn(|reason| {
+        let mut counts: Vec<f64> = counts.iter().map(|counts| counts[reason]).collect();
+        counts.sort_by(f64::total_cmp);
+        counts[REFUSED / 2]
+    })
+}
+
+/// What is wrong with the counts, in words.
+fn judge((whole, refusals): (Count, [f64; refusal::REASONS.len()])) -> Option<&'static str> {
+    // Each pair by itself: where a bot stands among the others may show.
+    if refusals.chunks(2).any(|pair| pair[0] != pair[1]) {
+        return Some("the instructions of a refusal tell why a token is refused: find the branch that depends on it");
+    }
     let within = |share: f64| whole.instructions <= share * MOST.instructions && whole.blocks <= share * MOST.blocks;
     let below_half = whole.instructions * 2.0 < MOST.instructions || whole.blocks * 2.0 < MOST.blocks;
     match (within(1.0), below_half) {
