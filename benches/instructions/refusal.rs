@@ -20,6 +20,9 @@ pub const REASONS: [&str; 6] = [
     "expired, and the secret of another bot",
 ];
 
+/// No token has more bytes.
+pub const LONGEST: usize = 128;
+
 /// A token for each reason.
 pub fn tokens(stage: &Stage) -> [String; 6] {
     let good = &stage.token;
