@@ -2,14 +2,20 @@
 
 #![allow(unsafe_code, reason = "the C library's own allocator has no safe interface")]
 
+/// So much of the heap is always there for the next blocks: a block for which there is no memory ends the process, and a
+/// daemon that may have no more of it is to say so and go on.
+#[cfg(target_env = "gnu")]
+const SPARE_BYTES: i32 = 512 * 1024;
+
 /// Has every thread use one heap. With one for each, memory that one thread gave back is of no use to the others, and the
 /// one that serves gets its own page by page from the system, so that it ends where there is no more, however much the
-/// process has free.
+/// process has free. And keeps some of it in reserve.
 pub fn use_one_heap() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: called before there is another thread; it sets one number.
+    // SAFETY: called before there is another thread; it sets two numbers.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_TOP_PAD, SPARE_BYTES);
     }
 }
 
@@ -19,6 +25,6 @@ pub fn give_back_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it touches no block that is in use, and takes the allocator's own locks.
     unsafe {
-        libc::malloc_trim(0);
+        libc::malloc_trim(SPARE_BYTES as usize);
     }
 }
