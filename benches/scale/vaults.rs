@@ -3,7 +3,8 @@
 use data_encoding::HEXLOWER;
 use signvault::audit::attested::{Covers, Kind};
 use signvault::audit::chain::Link;
-use signvault::audit::event::{Counted, Event, Signature, to_body};
+use signvault::audit::event::{Event, to_body};
+use signvault::audit::signature::{Counted, Signature};
 use signvault::crypto::kdf::Argon2Params;
 use signvault::crypto::keys::{self, VaultKey};
 use signvault::crypto::mac;
@@ -18,8 +19,9 @@ use signvault::store::opening::{Database, Depth};
 use signvault::store::record::{RecordRow, Table};
 use signvault::store::writer::Rollback;
 use signvault::store::{Durability, first};
+use signvault::types::ask::Method;
 use signvault::types::clock::{Clock, Now, SystemClock, UnixMs};
-use signvault::types::endpoint::{Effect, Grant};
+use signvault::types::endpoint::{Effect, Endpoint, Grant};
 use signvault::types::id::Id;
 use signvault::vault::init::make_slot;
 use signvault::vault::keyring::Keyring;
@@ -189,18 +191,18 @@ fn build_at(dir: &Path, size: &Size) -> Vec<(String, String)> {
 fn row(then: Now, number: u64, size: &Size) -> String {
     let is_order = matches!(size.of, Rows::UnsignedOrders | Rows::SignedOrders);
     let (bot, credential) = (number % size.bots, number % size.bots % size.credentials);
-    let hash = |what: &str| HEXLOWER.encode(&mac::sha256(&[what.as_bytes(), &number.to_be_bytes()]));
+    let hash = |what: &str| mac::sha256(&[what.as_bytes(), &number.to_be_bytes()]);
     let counted = is_order.then(|| Counted {
         bot: id(bot),
         credential: id(credential),
         orders: 1,
         notional: "123.45".to_owned(),
         // The first half of a hash.
-        ids: vec![hash("id")[..32].to_owned()],
+        ids: vec![HEXLOWER.encode(&hash("id")[..16])],
     });
-    let (endpoint, grant, effect) = match is_order {
-        true => ("POST /api/v5/trade/order", Grant::Trade, Effect::Place),
-        false => ("GET /api/v5/account/balance", Grant::Read, Effect::None),
+    let (method, path, grant, effect) = match is_order {
+        true => (Method::Post, "/api/v5/trade/order", Grant::Trade, Effect::Place),
+        false => (Method::Get, "/api/v5/account/balance", Grant::Read, Effect::None),
     };
     let signature = Signature {
         decision: "allow",
@@ -208,11 +210,9 @@ fn row(then: Now, number: u64, size: &Size) -> String {
         bot: &format!("bot-{bot}"),
         uid: None,
         credential: Some(&format!("credential-{credential}")),
-        endpoint: Some(endpoint.to_owned()),
-        grant: Some(grant),
-        effect: Some(effect),
+        endpoint: Some(&Endpoint { method, path: path.into(), grant, effect }),
         channel: None,
-        path_sha256: Some(hash("path")),
+        path_sha256: (!is_order).then(|| hash("path")),
         body_sha256: is_order.then(|| hash("body")),
         policy: "fast@1",
         rule: None,

@@ -1,7 +1,6 @@
 //! Answers as JSON, written into one buffer.
 
 use crate::api::error::Problem;
-use crate::types::bytes::all;
 use axum::body::Body;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
@@ -22,37 +21,5 @@ pub fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Response {
             response
         }
         Err(_) => Problem::internal().into_response(),
-    }
-}
-
-/// Writes a text. In most there is nothing to escape, which is seen at a glance.
-pub fn push_text(out: &mut Vec<u8>, text: &str) -> io::Result<()> {
-    if !all(text.as_bytes(), stands_as_it_is) {
-        return Ok(serde_json::to_writer(out, text)?);
-    }
-    out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
-    out.push(b'"');
-    Ok(())
-}
-
-/// Whether a byte of a text means itself between quotation marks.
-pub fn stands_as_it_is(byte: u8) -> bool {
-    byte >= b' ' && byte != b'"' && byte != b'\\'
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_escaped_where_it_must_be() {
-        for character in ('\0'..='\u{ff}').chain(['\u{2028}', '\u{1f511}']) {
-            for text in [format!("{character}"), format!("a longer text with {character} in it")] {
-                let mut bytes = Vec::new();
-                push_text(&mut bytes, &text).unwrap();
-                assert_eq!(bytes, serde_json::to_vec(&text).unwrap(), "{character:?}");
-            }
-        }
     }
 }

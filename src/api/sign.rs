@@ -4,9 +4,10 @@ use crate::api::app::App;
 use crate::api::auth::LetIn;
 use crate::api::body::{parse_ask, parse_sign};
 use crate::api::error::Problem;
-use crate::api::json::{push_text, written};
+use crate::api::json::written;
 use crate::recipe::sign::{Signed as Content, SignedRequest};
 use crate::types::ask::{Ask, Method, Request, Wanted};
+use crate::types::json::push_text;
 use crate::vault::sign::{Asked, Refusal, Signed};
 use crate::wire::{BatchAnswer, BatchRequest, SignAnswer, SignRequest};
 use axum::body::Bytes;
@@ -94,22 +95,22 @@ impl Answer {
     fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let SignedRequest { url, method, headers, body, expires_at } = &self.request;
         out.extend_from_slice(br#"{"url":"#);
-        push_text(out, url)?;
+        push_text(out, url);
         out.extend_from_slice(br#","method":"#);
-        push_text(out, method.as_str())?;
+        push_text(out, method.as_str());
         out.extend_from_slice(br#","headers":{"#);
         for (number, (name, value)) in headers.iter().enumerate() {
             if number > 0 {
                 out.push(b',');
             }
-            push_text(out, name)?;
+            push_text(out, name);
             out.push(b':');
-            push_text(out, value)?;
+            push_text(out, value);
         }
         out.push(b'}');
         if let Some(body) = body {
             out.extend_from_slice(br#","body":"#);
-            push_text(out, body)?;
+            push_text(out, body);
         }
         write!(out, r#","audit_seq":{},"expires_at":"{expires_at}"}}"#, self.audit_seq)
     }

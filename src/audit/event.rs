@@ -2,9 +2,8 @@
 //! when the vault knows it, and a request stands there as the endpoint that the recipe lists and as hashes.
 
 use crate::audit::attested::Attested;
+use crate::audit::signature::{Counted, Signature};
 use crate::types::clock::Now;
-use crate::types::endpoint::{Effect, Endpoint, Grant};
-use crate::types::id::Id;
 use crate::types::mode::Mode;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -21,7 +20,8 @@ const USUAL_BYTES: usize = 1000;
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
-    /// A decision on an ask.
+    /// A decision on an ask, which writes itself.
+    #[serde(skip)]
     Sign(&'a Signature<'a>),
     /// The vault was made.
     Init,
@@ -172,90 +172,24 @@ pub enum Action {
     Set,
 }
 
-/// A decision on an ask.
-#[derive(Debug, Serialize)]
-pub struct Signature<'a> {
-    /// `allow` or `deny`.
-    pub decision: &'static str,
-    /// The denial's code.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<&'static str>,
-    /// The bot's name.
-    pub bot: &'a str,
-    /// The peer's user id, on a Unix socket.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uid: Option<u32>,
-    /// The credential, when it is one of the bot's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub credential: Option<&'a str>,
-    /// The endpoint, when the recipe lists it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    /// The endpoint's grant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub grant: Option<Grant>,
-    /// What it does to the order book.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub effect: Option<Effect>,
-    /// The channel of a WebSocket login.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub channel: Option<&'static str>,
-    /// SHA-256 of the path with its query, hexadecimal; absent for a login.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path_sha256: Option<String>,
-    /// SHA-256 of the body, hexadecimal; absent without one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body_sha256: Option<String>,
-    /// The policy that judged, `name@version`.
-    pub policy: &'a str,
-    /// The rule of the policy that denied, or would have.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<&'static str>,
-    /// The code of the denial that there would have been if the policy were enforced.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub shadow: Option<&'static str>,
-    /// What it counts for in rolling limits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub counted: Option<Counted>,
-}
-
-/// What an allowed ask counts for. These are the counters of rolling limits themselves: an unlock adds them up again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
-    /// The id of the bot, whose limits they are: a name may be given to another bot later.
-    pub bot: Id,
-    /// The id of the credential, whose client ids they are.
-    pub credential: Id,
-    /// Orders placed.
-    pub orders: u64,
-    /// What they are worth, a decimal number.
-    pub notional: String,
-    /// Hashes of their client order ids, hexadecimal.
-    pub ids: Vec<String>,
-}
-
-impl<'a> Signature<'a> {
-    /// The same row with the endpoint that was read from the ask.
-    pub fn at(self, endpoint: &Endpoint) -> Signature<'a> {
-        Signature {
-            endpoint: Some(endpoint.to_string()),
-            grant: Some(endpoint.grant),
-            effect: Some(endpoint.effect),
-            ..self
-        }
-    }
-}
-
 /// The row's text: what the chain covers and the ledger keeps. Before what happened stand the wall time, RFC 3339 with
 /// milliseconds, and the milliseconds since boot, which order rows even when the wall clock is set.
 pub fn to_body(now: Now, event: Event<'_>) -> String {
     const PLAIN: &str = "rows are plain data: strings, numbers and maps with string keys";
     let mut text = Vec::with_capacity(USUAL_BYTES);
     write!(text, r#"{{"time":"{}","boot_ms":{}"#, now.wall, now.boot_ms).expect(PLAIN);
-    let times = text.len();
-    serde_json::to_writer(&mut text, &event).expect(PLAIN);
-    // The event's own brace: one flat object is written without serde's `flatten`, which each signature would pay for.
-    text[times] = b',';
+    match event {
+        Event::Sign(signature) => {
+            signature.write(&mut text);
+            text.push(b'}');
+        }
+        event => {
+            let times = text.len();
+            serde_json::to_writer(&mut text, &event).expect(PLAIN);
+            // The event's own brace: it is one flat object.
+            text[times] = b',';
+        }
+    }
     String::from_utf8(text).expect("JSON is UTF-8")
 }
 

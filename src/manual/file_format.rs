@@ -38,6 +38,9 @@
 //! Before that a copy of it is made, `vault.db.v1` for version 1, which stays until a person removes it. A higher version is
 //! refused.
 //!
+//! While the database is open, and after a crash, up to 2 MiB of zeros may follow its last page, where the log is going to be
+//! folded in next. The pages are as many as the header and the log say.
+//!
 //! | table | columns |
 //! |---|---|
 //! | `slot` | `slot_id` integer, equal to the one in the header; `header` 83 bytes; `commitment` 32; `wrapped` 48 |
@@ -192,11 +195,12 @@
 //! | `checkpoint` | `vault`: id; `from`, `to`: numbers; `head`, `digest`, `key`, `signature`: hexadecimal; `counts`: boolean |
 //! | `prune` | as `checkpoint` |
 //! | `refused` | `peer`: `tcp` or `uid N`; `counts`: object from code to number |
-//! | `sign` | `decision`: `allow` or `deny`; `code`? of a denial; `bot`; `uid`? on a Unix socket; `credential`?; `endpoint`? as `METHOD /path`; `grant`?; `effect`?; `path_sha256`; `body_sha256`?; `policy` as `name@version`; `rule`? of the policy that denied; `shadow`?: the code of the denial that there would have been; `counted`? in rolling limits |
+//! | `sign` | `decision`: `allow` or `deny`; `code`? of a denial; `bot`; `uid`? on a Unix socket; `credential`?; `endpoint`? as `METHOD /path`; `grant`?; `effect`?; `channel`?; `path_sha256`?; `body_sha256`?; `policy` as `name@version`; `rule`? of the policy that denied; `shadow`?: the code of the denial that there would have been; `counted`? in rolling limits |
 //!
-//! Hashes are lower-case hexadecimal: of the path with its query, of the body; for a WebSocket login `path_sha256` is that
-//! of the channel's name, `private` or `business`. A name stands in a row only if the vault knows it: `credential` and
-//! `endpoint` are missing from the row of an ask that named another.
+//! Hashes are lower-case hexadecimal: of the path with its query, of the body. `path_sha256` is missing where the path is
+//! the endpoint's and nothing else, and from the row of a WebSocket login, which has its `channel` instead: `private` or
+//! `business`. A name stands in a row only if the vault knows it: `credential` and `endpoint` are missing from the row of an
+//! ask that named another.
 //!
 //! `counted` is `{"bot": id, "credential": id, "orders": number, "notional": decimal number as text, "ids": [hash, …]}`:
 //! these rows are the counters of rolling limits. An unlock adds those of the last days up again; there is no other store

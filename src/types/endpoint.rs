@@ -78,6 +78,19 @@ pub enum Effect {
     Close,
 }
 
+impl Effect {
+    /// The word as it stands in a recipe and the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Effect::None => "none",
+            Effect::Place => "place",
+            Effect::Amend => "amend",
+            Effect::Cancel => "cancel",
+            Effect::Close => "close",
+        }
+    }
+}
+
 /// One endpoint of an exchange, as its recipe lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {

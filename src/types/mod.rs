@@ -15,5 +15,6 @@ pub mod endpoint;
 pub mod facts;
 pub mod histogram;
 pub mod id;
+pub mod json;
 pub mod mode;
 pub mod mutex;

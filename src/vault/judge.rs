@@ -4,7 +4,8 @@
 //! that denies decides. An allowed ask is counted towards its limits here, before anything is signed, under the same
 //! lock that the next ask is judged under: of many at once none slips past a limit.
 
-use crate::audit::event::{Event, Signature, to_body};
+use crate::audit::event::{Event, to_body};
+use crate::audit::signature::Signature;
 use crate::crypto::mac;
 use crate::policy::rate::{self, Lane};
 use crate::policy::{self, Case, Enforcement, Verdict};
@@ -18,7 +19,6 @@ use crate::vault::sign::Asked;
 use crate::vault::state::{BotEntry, Credential, PolicyEntry, Unlocked};
 use crate::vault::tally::{Class, Outcome};
 use crate::vault::usage::{self, Book};
-use data_encoding::HEXLOWER;
 
 /// Whether a disk without room still takes a row: for what makes a risk smaller there is a reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ fn row_about<'a>(
     entry: &'a BotEntry,
     credential: Option<(Id, &'a Credential)>,
     policy: &'a PolicyEntry,
-    reading: Option<&Reading<'_>>,
+    reading: Option<&Reading<'a>>,
     verdict: &Verdict,
     digests: &Digests,
 ) -> Signature<'a> {
@@ -198,6 +198,10 @@ fn row_about<'a>(
         Decision::Deny(denial) => Some(denial),
     };
     let counts = verdict.counts.as_ref().zip(credential);
+    let is_all_endpoint = match (&asked.ask.wanted, reading) {
+        (Wanted::Request(request), Some(reading)) => *request.path == *reading.endpoint.path,
+        _ => false,
+    };
     Signature {
         decision: if denial.is_some() { "deny" } else { "allow" },
         code: denial.map(|denial| denial.code.as_str()),
@@ -206,12 +210,10 @@ fn row_about<'a>(
         bot: &entry.bot.name,
         uid: asked.uid,
         credential: credential.map(|(_, found)| found.card.name.as_str()),
-        endpoint: reading.map(|reading| reading.endpoint.to_string()),
-        grant: reading.map(|reading| reading.endpoint.grant),
-        effect: reading.map(|reading| reading.endpoint.effect),
+        endpoint: reading.map(|reading| reading.endpoint),
         channel,
-        path_sha256: digests.path.map(|hash| HEXLOWER.encode(&hash)),
-        body_sha256: digests.body.map(|hash| HEXLOWER.encode(&hash)),
+        path_sha256: digests.path.filter(|_| !is_all_endpoint),
+        body_sha256: digests.body,
         policy: &policy.label,
         counted: counts.map(|(counts, (id, _))| usage::to_row(asked.caller.bot, id, counts)),
     }

@@ -1,7 +1,8 @@
 //! What was used of limits, in memory. The rolling ones are the ledger's own rows, added up: nothing else is stored, so
 //! no crash can take a count back that a row stands for.
 
-use crate::audit::event::{Counted, Used};
+use crate::audit::event::Used;
+use crate::audit::signature::Counted;
 use crate::crypto::mac;
 use crate::policy::Policy;
 use crate::policy::limit::{self, Gauge};
@@ -133,10 +134,14 @@ fn read(counted: &Counted) -> Option<Counts> {
 
 fn digest_of_row(row: &Used) -> Option<[u8; 32]> {
     let hash = |text: &str| <[u8; 32]>::try_from(HEXLOWER.decode(text.as_bytes()).ok()?).ok();
-    let method = row.endpoint.as_ref()?.split(' ').next()?;
+    let (method, path) = row.endpoint.as_ref()?.split_once(' ')?;
+    let path = match &row.path_sha256 {
+        Some(text) => hash(text)?,
+        None => mac::sha256(&[path.as_bytes()]),
+    };
     let body = match &row.body_sha256 {
         Some(text) => Some(hash(text)?),
         None => None,
     };
-    Some(digest(method, &hash(row.path_sha256.as_ref()?)?, body.as_ref()))
+    Some(digest(method, &path, body.as_ref()))
 }

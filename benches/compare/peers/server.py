@@ -68,11 +68,10 @@ async def sign(ask: Ask, authorization: Annotated[str, Header()]) -> Answer:
     key, secret, passphrase = SECRETS[ask.credential]
     now = datetime.now(timezone.utc)
     time = stamp(now)
-    path_sha256 = hashlib.sha256(ask.path.encode()).hexdigest()
     body_sha256 = hashlib.sha256(ask.body.encode()).hexdigest()
     sequence = ledger.append({
         "time": time, "event": "sign", "decision": "allow", "bot": bot, "credential": ask.credential, "method": ask.method,
-        "path_sha256": path_sha256, "body_sha256": body_sha256})
+        "path": ask.path, "body_sha256": body_sha256})
     signature = base64.b64encode(hmac.digest(secret, (time + ask.method + ask.path + ask.body).encode(), "sha256")).decode()
     headers = {"OK-ACCESS-KEY": key, "OK-ACCESS-SIGN": signature, "OK-ACCESS-TIMESTAMP": time,
                "OK-ACCESS-PASSPHRASE": passphrase, "Content-Type": "application/json"}

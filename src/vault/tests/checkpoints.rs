@@ -2,13 +2,16 @@
 
 use super::bed::*;
 use crate::audit::attested::{Attested, Kind};
-use crate::audit::event::{Event, Signature, to_body};
+use crate::audit::event::{Event, to_body};
+use crate::audit::signature::Signature;
 use crate::policy::usage::IDS_KEPT_MS;
 use crate::store::checkpoint::INTERVAL_ROWS;
 use crate::store::ledger::Entry;
 use crate::store::surgery::{content, operate};
+use crate::types::ask::Method;
 use crate::types::clock::UnixMs;
 use crate::types::decimal::Decimal;
+use crate::types::endpoint::{Effect, Endpoint, Grant};
 use crate::types::id::Id;
 use crate::vault::unlock::{Accept, UnlockError};
 use crate::vault::usage::to_row;
@@ -30,19 +33,18 @@ impl Bed {
     fn count_an_order(&self, bot: Id, credential: Id) {
         let now = crate::types::clock::Clock::now(&*self.clock);
         let counts = crate::policy::usage::Counts { orders: 1, notional: Decimal::from(5), ids: vec![[7; 16]] };
-        let hash = || Some(HEXLOWER.encode(&[1; 32]));
+        let (method, path) = (Method::Post, "/api/v5/trade/order".into());
+        let endpoint = Endpoint { method, path, grant: Grant::Trade, effect: Effect::Place };
         let row = Signature {
             decision: "allow",
             code: None,
             bot: "bob",
             uid: None,
             credential: Some("main"),
-            endpoint: Some("POST /api/v5/trade/order".to_owned()),
-            grant: None,
-            effect: None,
+            endpoint: Some(&endpoint),
             channel: None,
-            path_sha256: hash(),
-            body_sha256: hash(),
+            path_sha256: None,
+            body_sha256: Some([1; 32]),
             policy: "trader@1",
             rule: None,
             shadow: None,
