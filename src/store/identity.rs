@@ -75,10 +75,15 @@ impl Identity {
     /// # Errors
     /// Another file got the name in between.
     pub(crate) fn unless_moved_since(self, before: Identity) -> Result<Identity, StoreError> {
-        match self.database == before.database {
+        match self.has_same_database(&before) {
             true => Ok(self),
             false => Err(displaced(Moved::Database)),
         }
+    }
+
+    /// Whether both are of the same database.
+    pub(crate) fn has_same_database(&self, other: &Identity) -> bool {
+        self.database == other.database
     }
 
     /// Whether this is the log.

@@ -88,8 +88,14 @@ impl Writer {
     fn trust(&mut self, connection: Connection, before: Identity) -> Result<(), StoreError> {
         self.index = verify::index_of(&verify::read_records(&connection)?);
         verify::compare(&connection, &self.state, &self.index)?;
-        self.files = Identity::of(&self.paths)?.unless_moved_since(before)?;
+        let files = Identity::of(&self.paths)?.unless_moved_since(before)?;
+        let is_another = !files.has_same_database(&self.files);
+        self.files = files;
         (self.connection, self.synced) = (Some(connection), None);
+        if is_another {
+            // Of the file that was there before.
+            self.file = None;
+        }
         (self.log, self.hears_of_log) = (None, false);
         // What was marked before this connection is not anchored by it.
         self.anchoring.change(|_, _| ());
@@ -142,7 +148,9 @@ impl Writer {
             Some(Moved::Database) => self.adopt_database(),
             Some(Moved::Log) => {
                 // The database is the right one. With the log folded in it is whole, whatever lies beside it.
-                // Until that has succeeded it is the only one that has the last rows, so it stays open.
+                // Until that has succeeded it is the only one that has the last rows, so it stays open. Whoever copies the
+                // file is told that it did not keep still, also if it did not succeed.
+                self.generation += 1;
                 let connection = self.sound()?;
                 connection::synchronous(connection, Durability::Full)?;
                 connection::fold(connection, "TRUNCATE")?;
@@ -175,8 +183,6 @@ impl Writer {
             Ok(other) => {
                 connection::believe(&other)?;
                 self.trust(other, before)?;
-                // Of the file that was there before.
-                self.file = None;
                 self.is_displaced = false;
                 tracing::warn!("another file in the database's place was verified and is used from here on");
                 Ok(())

@@ -149,6 +149,26 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_of_the_file_that_is_open_and_not_of_one_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = new_writer(dir.path(), Durability::Full);
+        drop(writer.keep_still().unwrap());
+        // The same vault in another file, taken in after a failure.
+        let (database, other) = (writer.paths().database(), dir.path().join("other"));
+        writer.scrub().unwrap();
+        writer.refuse_writes().unwrap();
+        assert!(writer.commit(&[Batch::of(vec![entry("refused")], Vec::new())]).is_err());
+        std::fs::copy(&database, &other).unwrap();
+        std::fs::rename(&other, &database).unwrap();
+        writer.commit(&[Batch::of(vec![entry("two")], Vec::new())]).unwrap();
+        let (still, _) = writer.keep_still().unwrap();
+        let copy = dir.path().join("copy");
+        still.copy(&copy).unwrap();
+        connection::as_one_file(&copy).unwrap();
+        assert_eq!(bodies(&copy), ["first", "two"]);
+    }
+
+    #[test]
     fn a_copy_leaves_the_database_locked() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = new_writer(dir.path(), Durability::Full);
