@@ -57,8 +57,8 @@ use tokio::sync::{Semaphore, watch};
 const ORDINARY_ACTIONS: usize = 8;
 /// Threads for them, and for the rows of actions that hold already: those wait briefly, all but one.
 const HELPERS: usize = 2 * ORDINARY_ACTIONS;
-/// As many are there from the start, and stay: a process that can't have the memory for another thread ends, so usually none
-/// is needed.
+/// As many are there from the start, and whoever was started stays: a process in which a thread begins without the memory for
+/// all of its stacks ends, so usually none has to begin.
 const HELPERS_AT_HAND: usize = 3;
 
 /// Why the daemon did not start, or ended.
@@ -161,7 +161,7 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().max_blocking_threads(HELPERS).thread_keep_alive(Duration::from_secs(u64::from(u32::MAX)));
     let runtime = builder.build().map_err(DaemonError::Runtime)?;
-    start_helpers(&runtime);
+    start_helpers(&runtime).map_err(DaemonError::Runtime)?;
     // To be told to read the configuration again during an unlock is no reason to end.
     let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(DaemonError::Runtime)?;
     first.run(&vault)?;
@@ -171,14 +171,19 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
     run_vault(runtime, Served { config, sockets, hardening, reload, watchdog, hangup }, vault)
 }
 
-/// Has the runtime start helpers: none of what they are given ends before all of it is given.
-fn start_helpers(runtime: &Runtime) {
+/// Has the runtime start helpers: none of what they are given ends before all of it is given. Where there is room for one
+/// thread but not for all, there are fewer.
+fn start_helpers(runtime: &Runtime) -> io::Result<()> {
+    // The runtime would panic where not even one can be started.
+    let tried = std::thread::Builder::new().spawn(|| ())?;
+    tried.join().map_err(|_| io::Error::other("a thread ended as it began"))?;
     let gate = Arc::new(Mutex::new(()));
     let _closed = gate.lock();
     for _ in 0..HELPERS_AT_HAND {
         let gate = Arc::clone(&gate);
         runtime.spawn_blocking(move || drop(gate.lock()));
     }
+    Ok(())
 }
 
 /// Makes the directories that are not there, and takes the state directory for this process alone.

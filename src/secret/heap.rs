@@ -2,14 +2,14 @@
 
 #![allow(unsafe_code, reason = "the C library's own allocator has no safe interface")]
 
-/// So much of the heap is always there for the next blocks: a block for which there is no memory ends the process, and a
-/// daemon that may have no more of it is to say so and go on.
+/// The heap grows by so much more than is needed, and gives back all but so much: a block for which there is no memory ends
+/// the process, so a daemon that may have no more of it should find some that it has already.
 #[cfg(target_env = "gnu")]
 const SPARE_BYTES: i32 = 512 * 1024;
 
 /// Has every thread use one heap. With one for each, memory that one thread gave back is of no use to the others, and the
 /// one that serves gets its own page by page from the system, so that it ends where there is no more, however much the
-/// process has free. And keeps some of it in reserve.
+/// process has free. It grows in large steps.
 pub fn use_one_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: called before there is another thread; it sets two numbers.
