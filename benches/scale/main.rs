@@ -71,5 +71,8 @@ fn main() {
     if wanted("growth") {
         inside::growth(&mut report, if full { &FULL_SIZES } else { &SIZES });
     }
+    if wanted("served") {
+        outside::growth(&mut report, if full { &FULL_SIZES } else { &SIZES });
+    }
     report.write(&scratch, if full { "full" } else { "scale" });
 }

@@ -72,6 +72,14 @@ impl Daemon {
         self.admin("/v1/lock", &json!({}));
     }
 
+    /// Rows that it has not verified since it was unlocked.
+    fn rows_to_verify(&self) -> u64 {
+        let request = b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        let stream = UnixStream::connect(self.dir.join("run/admin.sock")).unwrap();
+        let status: Value = serde_json::from_str(&Connection(stream).ask_bytes(request)).unwrap();
+        status["audit_backlog"].as_u64().unwrap()
+    }
+
     /// A number of the kernel's about it, in KiB.
     fn kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -113,8 +121,8 @@ impl<S: Read + Write> Connection<S> {
         self.post("/v1/sign", host, &format!("authorization: Bearer {token}\r\n"), &body)
     }
 
-    /// Sends a request and reads one answer, which must be a success.
-    fn ask_bytes(&mut self, request: &[u8]) {
+    /// Sends a request and reads one answer, which must be a success. Returns its body.
+    fn ask_bytes(&mut self, request: &[u8]) -> String {
         self.0.write_all(request).unwrap();
         let (mut answer, mut whole) = (Vec::with_capacity(4096), None);
         while whole.is_none_or(|whole| answer.len() < whole) {
@@ -125,6 +133,8 @@ impl<S: Read + Write> Connection<S> {
             whole = whole.or_else(|| whole_length(&answer));
         }
         assert!(answer.starts_with(b"HTTP/1.1 20"), "{}", String::from_utf8_lossy(&answer));
+        let answer = String::from_utf8(answer).unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 }
 
@@ -200,6 +210,37 @@ fn memory_of(size: &Size, signatures: usize) -> Vec<Value> {
     row.push(mib(daemon.rss()));
     row.push(mib(daemon.kib("VmHWM")));
     row
+}
+
+/// What a bot waits for a signature of daemons over vaults of these sizes; the first is what the others are compared with.
+pub fn growth(report: &mut Report, sizes: &[Size]) {
+    let vaults: Vec<(Built, Daemon)> = sizes.iter().map(verified).collect();
+    let mut medians = vec![Vec::new(); vaults.len()];
+    for _ in 0..9 {
+        for (at, (built, daemon)) in vaults.iter().enumerate() {
+            medians[at].push(busy(daemon, true, built));
+        }
+    }
+    let of = |at: usize| -> Vec<f64> { medians[at].iter().zip(&medians[0]).map(|(of, to)| of / to).collect() };
+    let row = |at: usize| {
+        let Size { credentials, bots, rows, .. } = sizes[at];
+        vec![json!(credentials), json!(bots), json!(rows), number(middle(&medians[at])), spread(&of(at))]
+    };
+    let rows: Vec<Vec<Value>> = (0..sizes.len()).map(row).collect();
+    let about = "Growth, as a bot sees it: the median signature over TCP with `process` durability, up to 512 bots in turn over one \
+                 connection. The ratios are to the first line, paired within each of nine interleaved rounds.";
+    report.table("served", about, &["credentials", "bots", "rows", "sign us", "× first"], &rows);
+}
+
+/// A daemon that is unlocked and has verified every row.
+fn verified(size: &Size) -> (Built, Daemon) {
+    let built = build(size);
+    let daemon = Daemon::start(&built.dir, &[("SIGNVAULT_AUDIT_DURABILITY", "process")]);
+    daemon.unlock();
+    while daemon.rows_to_verify() > 0 {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    (built, daemon)
 }
 
 /// What idle connections cost: memory for each, and the time of a signature on one that is busy.
