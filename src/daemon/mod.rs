@@ -10,6 +10,7 @@ pub mod log;
 pub mod notify;
 pub mod relay;
 pub mod reload;
+pub mod runtime;
 pub mod sandbox;
 pub mod sockets;
 pub mod tend;
@@ -39,7 +40,7 @@ use crate::vault::recipes::Recipes;
 use crate::vault::unlock::UnlockError;
 use crate::vault::{Care, Setup, Vault};
 use crate::wire::Hardening;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use sd_notify::NotifyState;
 use std::collections::BTreeMap;
 use std::io;
@@ -57,9 +58,6 @@ use tokio::sync::{Semaphore, watch};
 const ORDINARY_ACTIONS: usize = 8;
 /// Threads for them, and for the rows of actions that hold already: those wait briefly, all but one.
 const HELPERS: usize = 2 * ORDINARY_ACTIONS;
-/// As many are there from the start, and whoever was started stays: a process in which a thread begins without the memory for
-/// all of its stacks ends, so usually none has to begin.
-const HELPERS_AT_HAND: usize = 3;
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -158,10 +156,7 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
         recipes: Recipes::later(recipes),
     }));
     // One thread at a time serves every connection; waiting for hashes and for what is not signed has threads of its own.
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().max_blocking_threads(HELPERS).thread_keep_alive(Duration::from_secs(u64::from(u32::MAX)));
-    let runtime = builder.build().map_err(DaemonError::Runtime)?;
-    start_helpers(&runtime).map_err(DaemonError::Runtime)?;
+    let runtime = runtime::build(HELPERS).map_err(DaemonError::Runtime)?;
     // To be told to read the configuration again during an unlock is no reason to end.
     let hangup = runtime.block_on(async { signal(SignalKind::hangup()) }).map_err(DaemonError::Runtime)?;
     first.run(&vault)?;
@@ -169,21 +164,6 @@ pub fn run(start: Start) -> Result<(), DaemonError> {
     let admin_uids = Arc::new(RwLock::new(config.admin_uids.clone()));
     let reload = Reload { read, set_level, vault: Arc::clone(&vault), admin_uids };
     run_vault(runtime, Served { config, sockets, hardening, reload, watchdog, hangup }, vault)
-}
-
-/// Has the runtime start helpers: none of what they are given ends before all of it is given. Where there is room for one
-/// thread but not for all, there are fewer.
-fn start_helpers(runtime: &Runtime) -> io::Result<()> {
-    // The runtime would panic where not even one can be started.
-    let tried = std::thread::Builder::new().spawn(|| ())?;
-    tried.join().map_err(|_| io::Error::other("a thread ended as it began"))?;
-    let gate = Arc::new(Mutex::new(()));
-    let _closed = gate.lock();
-    for _ in 0..HELPERS_AT_HAND {
-        let gate = Arc::clone(&gate);
-        runtime.spawn_blocking(move || drop(gate.lock()));
-    }
-    Ok(())
 }
 
 /// Makes the directories that are not there, and takes the state directory for this process alone.
