@@ -212,7 +212,8 @@ fn memory_of(size: &Size, signatures: usize) -> Vec<Value> {
     row
 }
 
-/// What a bot waits for a signature of daemons over vaults of these sizes; the first is what the others are compared with.
+/// What a bot waits for a signature of daemons over vaults of these sizes, in turn; the first is what the others are compared
+/// with.
 pub fn growth(report: &mut Report, sizes: &[Size]) {
     let vaults: Vec<(Built, Daemon)> = sizes.iter().map(verified).collect();
     let mut medians = vec![Vec::new(); vaults.len()];

@@ -1,6 +1,7 @@
 //! The runtime, with threads beside the one that serves: they wait for hashes, and for a disk.
 
 use parking_lot::Mutex;
+use std::hash::RandomState;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,9 @@ pub fn build(most: usize) -> io::Result<Runtime> {
     tried.join().map_err(|_| io::Error::other("a thread ended as it began"))?;
     let mut builder = Builder::new_current_thread();
     builder.enable_all().max_blocking_threads(most).thread_keep_alive(Duration::from_secs(u64::from(u32::MAX)));
+    // A thread asks for the seed of its maps once: as it begins, because later there may be no random numbers, and locking,
+    // revoking and unlocking go on without any.
+    builder.on_thread_start(|| _ = std::panic::catch_unwind(RandomState::new));
     let runtime = builder.build()?;
     // None of what they are given ends before all of it is given.
     let gate = Arc::new(Mutex::new(()));
