@@ -4,7 +4,7 @@
 use crate::types::base32;
 use crate::types::endpoint::Endpoint;
 use crate::types::id::Id;
-use crate::types::json::{Members, push_escaped};
+use crate::types::json::{Members, push_text};
 use serde::{Deserialize, Serialize};
 
 /// A decision on an ask.
@@ -65,15 +65,10 @@ impl Signature<'_> {
             row.number("uid", u64::from(uid));
         }
         row.text_if("credential", self.credential);
-        if let Some(Endpoint { method, path, grant, effect }) = self.endpoint {
-            let out = row.name("endpoint");
-            out.push(b'"');
-            out.extend_from_slice(method.as_str().as_bytes());
-            out.push(b' ');
-            push_escaped(out, path);
-            out.push(b'"');
-            row.text("grant", grant.as_str());
-            row.text("effect", effect.as_str());
+        if let Some(endpoint) = self.endpoint {
+            row.text("endpoint", &endpoint.to_string());
+            row.text("grant", endpoint.grant.as_str());
+            row.text("effect", endpoint.effect.as_str());
         }
         row.text_if("channel", self.channel);
         row.hex_if("path_sha256", self.path_sha256.as_ref().map(|hash| &hash[..]));
@@ -99,9 +94,10 @@ impl Counted {
         let ids = counted.name("ids");
         ids.push(b'[');
         for (number, id) in self.ids.iter().enumerate() {
-            ids.extend_from_slice(if number == 0 { b"\"" } else { b",\"" });
-            push_escaped(ids, id);
-            ids.push(b'"');
+            if number > 0 {
+                ids.push(b',');
+            }
+            push_text(ids, id);
         }
         ids.extend_from_slice(b"]}");
         // Instead of the comma before the first.

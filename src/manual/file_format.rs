@@ -38,9 +38,6 @@
 //! Before that a copy of it is made, `vault.db.v1` for version 1, which stays until a person removes it. A higher version is
 //! refused.
 //!
-//! While the database is open, and after a crash, up to 2 MiB of zeros may follow its last page, where the log is going to be
-//! folded in next. The pages are as many as the header and the log say.
-//!
 //! | table | columns |
 //! |---|---|
 //! | `slot` | `slot_id` integer, equal to the one in the header; `header` 83 bytes; `commitment` 32; `wrapped` 48 |

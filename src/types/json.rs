@@ -1,5 +1,5 @@
-//! JSON (RFC 8259) that is written for every signature, straight into one buffer: the same as `serde_json` writes, in a third
-//! of the instructions.
+//! JSON (RFC 8259) that is written for every signature, straight into one buffer: the same as `serde_json` writes, in fewer
+//! instructions.
 
 use crate::types::bytes::all;
 use data_encoding::HEXLOWER;
@@ -10,34 +10,14 @@ pub fn stands_as_it_is(byte: u8) -> bool {
     byte >= b' ' && byte != b'"' && byte != b'\\'
 }
 
-/// Writes a text.
+/// Writes a text. In most there is nothing to escape, which is seen at a glance.
 pub fn push_text(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    push_escaped(out, text);
-    out.push(b'"');
-}
-
-/// Writes what stands between the quotation marks of a text. In most there is nothing to escape, which is seen at a glance.
-pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
-    if all(text.as_bytes(), stands_as_it_is) {
-        return out.extend_from_slice(text.as_bytes());
+    if !all(text.as_bytes(), stands_as_it_is) {
+        return serde_json::to_writer(out, text).expect("memory takes any text");
     }
-    out.reserve(2 * text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b' '.. => out.push(byte),
-            b'\n' => out.extend_from_slice(br"\n"),
-            b'\r' => out.extend_from_slice(br"\r"),
-            b'\t' => out.extend_from_slice(br"\t"),
-            0x08 => out.extend_from_slice(br"\b"),
-            0x0c => out.extend_from_slice(br"\f"),
-            _ => {
-                out.extend_from_slice(br"\u00");
-                push_hex(out, &[byte]);
-            }
-        }
-    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 /// Writes bytes in lower-case hexadecimal.
