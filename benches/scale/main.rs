@@ -14,6 +14,9 @@
 #![allow(clippy::print_stdout, reason = "the tables are what this is for")]
 
 mod inside;
+#[path = "../compare/machine.rs"]
+#[allow(dead_code, reason = "shared with the comparison, which needs more of it")]
+mod machine;
 mod outside;
 mod report;
 mod vaults;
@@ -22,6 +25,9 @@ use crate::report::Report;
 use crate::vaults::Size;
 use signvault::secret::ZeroizingAllocator;
 use std::path::Path;
+
+/// What a step came to; the text says what failed.
+pub type Outcome<T> = Result<T, String>;
 
 /// The daemon's, or memory would behave otherwise.
 #[global_allocator]

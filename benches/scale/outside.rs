@@ -1,5 +1,6 @@
 //! Around the daemon's own process: how soon it answers, what memory it holds, and what idle connections cost.
 
+use crate::machine::{Placement, place, processors};
 use crate::report::{Report, mib, middle, ms, number, spread, us};
 use crate::vaults::{Built, PASSWORD, Size, build};
 use serde_json::{Value, json};
@@ -217,11 +218,15 @@ fn memory_of(size: &Size, signatures: usize) -> Vec<Value> {
 pub fn growth(report: &mut Report, sizes: &[Size]) {
     let vaults: Vec<(Built, Daemon)> = sizes.iter().map(verified).collect();
     let mut medians = vec![Vec::new(); vaults.len()];
+    let all = processors().unwrap();
+    let pids: Vec<u32> = vaults.iter().map(|(_, daemon)| daemon.child.id()).collect();
+    place(Placement::Pinned, &pids, &all).unwrap();
     for _ in 0..9 {
         for (at, (built, daemon)) in vaults.iter().enumerate() {
             medians[at].push(busy(daemon, true, built));
         }
     }
+    place(Placement::Free, &[], &all).unwrap();
     let of = |at: usize| -> Vec<f64> { medians[at].iter().zip(&medians[0]).map(|(of, to)| of / to).collect() };
     let row = |at: usize| {
         let Size { credentials, bots, rows, .. } = sizes[at];
@@ -229,7 +234,7 @@ pub fn growth(report: &mut Report, sizes: &[Size]) {
     };
     let rows: Vec<Vec<Value>> = (0..sizes.len()).map(row).collect();
     let about = "Growth, as a bot sees it: the median signature over TCP with `process` durability, up to 512 bots in turn over one \
-                 connection. The ratios are to the first line, paired within each of nine interleaved rounds.";
+                 connection, client and daemons on one processor. The ratios are to the first line, paired within each of nine interleaved rounds.";
     report.table("served", about, &["credentials", "bots", "rows", "sign us", "× first"], &rows);
 }
 

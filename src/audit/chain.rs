@@ -36,8 +36,8 @@ impl Link {
 
     /// The point after a stored row, or `None` when the row does not follow from this one: another sequence number,
     /// another text, or another head.
-    pub fn follow(self, audit_key: &[u8; 32], vault_id: &Id, seq: u64, head: &[u8], body: &str) -> Option<Link> {
-        let next = self.next(audit_key, vault_id, body);
+    pub fn follow(self, audit_key: &Keyed, vault_id: &Id, seq: u64, head: &[u8], body: &str) -> Option<Link> {
+        let next = self.after(audit_key, vault_id, body);
         (next.seq == seq && mac::equal(&next.head, head)).then_some(next)
     }
 }
@@ -76,7 +76,7 @@ impl Point {
     }
 
     /// The point after a stored row, or `None` when the row does not follow, as [`Link::follow`].
-    pub fn follow(self, audit_key: &[u8; 32], vault_id: &Id, seq: u64, head: &[u8], body: &str) -> Option<Point> {
+    pub fn follow(self, audit_key: &Keyed, vault_id: &Id, seq: u64, head: &[u8], body: &str) -> Option<Point> {
         Some(self.past(self.link.follow(audit_key, vault_id, seq, head, body)?, body))
     }
 
@@ -101,18 +101,19 @@ mod tests {
     fn a_changed_moved_or_missing_row_does_not_follow() {
         let one = Link::START.next(&KEY, &VAULT, "one");
         let two = one.next(&KEY, &VAULT, "two");
-        assert_eq!(one.follow(&KEY, &VAULT, 2, &two.head, "two"), Some(two));
-        assert_eq!(one.follow(&KEY, &VAULT, 2, &two.head, "twO"), None);
-        assert_eq!(one.follow(&KEY, &VAULT, 3, &two.head, "two"), None);
-        assert_eq!(Link::START.follow(&KEY, &VAULT, 2, &two.head, "two"), None);
-        assert_eq!(one.follow(&[8; 32], &VAULT, 2, &two.head, "two"), None);
+        let key = Keyed::new(&KEY);
+        assert_eq!(one.follow(&key, &VAULT, 2, &two.head, "two"), Some(two));
+        assert_eq!(one.follow(&key, &VAULT, 2, &two.head, "twO"), None);
+        assert_eq!(one.follow(&key, &VAULT, 3, &two.head, "two"), None);
+        assert_eq!(Link::START.follow(&key, &VAULT, 2, &two.head, "two"), None);
+        assert_eq!(one.follow(&Keyed::new(&[8; 32]), &VAULT, 2, &two.head, "two"), None);
     }
 
     #[test]
     fn the_digest_covers_every_row_and_needs_no_key() {
         let one = Point::START.next(&KEY, &VAULT, "one");
         let two = one.next(&KEY, &VAULT, "two");
-        assert_eq!(one.follow(&KEY, &VAULT, 2, &two.link.head, "two"), Some(two));
+        assert_eq!(one.follow(&Keyed::new(&KEY), &VAULT, 2, &two.link.head, "two"), Some(two));
         assert_eq!(digest(&digest(&[0; 32], 1, &one.link.head, "one"), 2, &two.link.head, "two"), two.digest);
         assert_eq!(Point::START.next_ones(&KEY, &VAULT, ["one", "two"].into_iter()), [one, two]);
         assert_ne!(digest(&digest(&[0; 32], 1, &one.link.head, "onE"), 2, &two.link.head, "two"), two.digest);

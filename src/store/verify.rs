@@ -3,6 +3,7 @@
 
 use crate::audit::chain::{Link, Point};
 use crate::crypto::keys::LedgerKeys;
+use crate::crypto::mac::Keyed;
 use crate::store::anchor::{Anchor, Mark};
 use crate::store::file::{self, Paths};
 use crate::store::ledger::reading::StoredRow;
@@ -127,7 +128,8 @@ pub fn follow_rows(
     while let Some(row) = rows.next()? {
         let due = at.link.seq + 1;
         let (seq, head, body) = (row.get::<_, i64>(0)? as u64, blob(row, 1)?, text(row, 2)?);
-        let next = at.follow(keys.audit_key(due), vault_id, seq, head, body);
+        // Made for each: the next row may be one that the disk keeps this waiting for.
+        let next = at.follow(&Keyed::new(keys.audit_key(due)), vault_id, seq, head, body);
         let next = next.ok_or(IntegrityError::Audit { seq: due })?;
         if !each(&next, body) {
             break;

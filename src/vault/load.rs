@@ -79,7 +79,7 @@ impl Past {
         if accepted && let Some(moment) = moment {
             self.accept_clock(moment);
         }
-        self.odd |= !self.book.count_row(&used);
+        self.odd |= !self.book.count_row(&used, moment);
         if let (Some(credential), Some(moment)) = (used.credential, moment) {
             note_use(&mut self.last_used, &credential, moment);
         }

@@ -24,6 +24,8 @@ pub struct Book {
     nothing: (Meter, ClientIds),
     /// What was used before this is unknown: a backup was restored then.
     unknown_before: Option<UnixMs>,
+    /// The path that a row told of last, and its hash: the next row's is mostly the same.
+    path: Option<(String, [u8; 32])>,
 }
 
 #[derive(Default)]
@@ -80,17 +82,36 @@ impl Book {
         self.unknown_before = (!reset_limits).then_some(at);
     }
 
-    /// Counts a row of the ledger again. False when it says something that no row says.
+    /// Counts a row of the ledger again, from the moment that it tells. False when it says something that no row says.
     #[must_use]
-    pub fn count_row(&mut self, row: &Used) -> bool {
+    pub fn count_row(&mut self, row: &Used, moment: Option<UnixMs>) -> bool {
         let Some(counted) = &row.counted else { return true };
-        match (read(counted), UnixMs::parse_rfc3339(&row.time), digest_of_row(row)) {
+        match (read(counted), moment, self.digest_of_row(row)) {
             (Some(counts), Some(at), Some(digest)) => {
                 self.count(counted.bot, counted.credential, &counts, digest, at);
                 true
             }
             _ => false,
         }
+    }
+
+    fn digest_of_row(&mut self, row: &Used) -> Option<[u8; 32]> {
+        let hash = |text: &str| <[u8; 32]>::try_from(HEXLOWER.decode(text.as_bytes()).ok()?).ok();
+        let (method, path) = row.endpoint.as_ref()?.split_once(' ')?;
+        let path = match &row.path_sha256 {
+            Some(text) => hash(text)?,
+            None => self.hash_of_path(path),
+        };
+        let body = match &row.body_sha256 {
+            Some(text) => Some(hash(text)?),
+            None => None,
+        };
+        Some(digest(method, &path, body.as_ref()))
+    }
+
+    fn hash_of_path(&mut self, path: &str) -> [u8; 32] {
+        let last = self.path.take().filter(|(last, _)| last == path);
+        self.path.insert(last.unwrap_or_else(|| (path.to_owned(), mac::sha256(&[path.as_bytes()])))).1
     }
 
     /// Takes what was counted after `now` for counted now, because a person or the kernel said that the clock is right.
@@ -132,16 +153,30 @@ fn read(counted: &Counted) -> Option<Counts> {
     })
 }
 
-fn digest_of_row(row: &Used) -> Option<[u8; 32]> {
-    let hash = |text: &str| <[u8; 32]>::try_from(HEXLOWER.decode(text.as_bytes()).ok()?).ok();
-    let (method, path) = row.endpoint.as_ref()?.split_once(' ')?;
-    let path = match &row.path_sha256 {
-        Some(text) => hash(text)?,
-        None => mac::sha256(&[path.as_bytes()]),
-    };
-    let body = match &row.body_sha256 {
-        Some(text) => Some(hash(text)?),
-        None => None,
-    };
-    Some(digest(method, &path, body.as_ref()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_without_its_paths_hash_counts_for_its_own_path_whatever_stood_before_it() {
+        let (bot, credential, at) = (Id([1; 16]), Id([2; 16]), UnixMs(1_700_000_000_000));
+        let mut book = Book::default();
+        let paths = ["/a", "/a", "/b", "/a", "", "/b"];
+        let row = |number: usize, path: &str| {
+            let ids = HEXLOWER.encode(&[number as u8; 16]);
+            let counted =
+                format!(r#"{{"bot":"{bot}","credential":"{credential}","orders":1,"notional":"1","ids":["{ids}"]}}"#);
+            format!(r#"{{"time":"T","event":"sign","endpoint":"POST {path}","counted":{counted}}}"#)
+        };
+        for (number, path) in paths.iter().enumerate() {
+            let body = row(number, path);
+            assert!(book.count_row(&Used::parse(&body).unwrap(), Some(at)));
+        }
+        for (number, path) in paths.iter().enumerate() {
+            let told = digest("POST", &mac::sha256(&[path.as_bytes()]), None);
+            let ids = book.usage(&bot, &credential).ids;
+            assert!(!ids.conflicts(&[number as u8; 16], &told, at), "{number}");
+            assert!(ids.conflicts(&[number as u8; 16], &digest("POST", &[0; 32], None), at), "{number}");
+        }
+    }
 }

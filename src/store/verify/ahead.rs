@@ -5,6 +5,7 @@
 use super::{PAGE, ROWS, blob, follow_rows, text};
 use crate::audit::chain::Point;
 use crate::crypto::keys::LedgerKeys;
+use crate::crypto::mac::Keyed;
 use crate::secret::scrub_stack;
 use crate::store::{IntegrityError, StoreError};
 use crate::types::id::Id;
@@ -150,10 +151,16 @@ impl Page {
 
     fn follow(mut self, keys: &LedgerKeys, vault_id: &Id, mut at: Point) -> Result<Page, IntegrityError> {
         let mut points = std::mem::take(&mut self.points);
+        // Made ready once for all rows of a page that it chained: of nearly every page, all.
+        let mut key = keys.audit_key(at.link.seq + 1);
+        let mut keyed = Keyed::new(key);
         for ((seq, head, _), body) in self.rows.iter().zip(self.bodies()) {
             let due = at.link.seq + 1;
-            let next = at.follow(keys.audit_key(due), vault_id, *seq, head, body);
-            at = next.ok_or(IntegrityError::Audit { seq: due })?;
+            if !std::ptr::eq(key, keys.audit_key(due)) {
+                key = keys.audit_key(due);
+                keyed = Keyed::new(key);
+            }
+            at = at.follow(&keyed, vault_id, *seq, head, body).ok_or(IntegrityError::Audit { seq: due })?;
             points.push(at);
         }
         Ok(Page { points, ..self })
@@ -234,6 +241,21 @@ mod tests {
                 assert!(named, "{edit}{at}: {found:?}");
                 assert!((seen.len() as u64) < at, "{edit}{at}");
             }
+        }
+    }
+
+    #[test]
+    fn rows_of_earlier_keys_follow_wherever_the_key_changed() {
+        let page = u64::from(PAGE);
+        for last in [1, page, page + 1, page + 500, 2 * page, ROWS_HERE - 1] {
+            let (mut keys, before) = (keys(), keys());
+            keys.retired.push(before.retiring(last));
+            let (connection, end) = ledger(&keys, ROWS_HERE);
+            let (found, seen) = follow(&connection, &keys, Point::START);
+            assert_eq!(found.unwrap(), end, "{last}");
+            assert_eq!(seen.len() as u64, ROWS_HERE);
+            keys.retired.clear();
+            assert!(follow(&connection, &keys, Point::START).0.is_err(), "{last}");
         }
     }
 

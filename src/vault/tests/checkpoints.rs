@@ -504,5 +504,6 @@ fn the_digest_of_an_ask_is_what_the_row_says() {
     bed.count_an_order(Id([1; 16]), Id([2; 16]));
     let row = bed.last_row();
     let used = crate::audit::event::Used::parse(&row).unwrap();
-    assert!(usage::Book::default().count_row(&used));
+    assert!(usage::Book::default().count_row(&used, UnixMs::parse_rfc3339(&used.time)));
+    assert!(!usage::Book::default().count_row(&used, None), "a row without a moment");
 }
