@@ -16,6 +16,7 @@ pub mod health;
 pub mod json;
 pub mod limits;
 pub mod openapi;
+pub mod path;
 pub mod peer;
 pub mod session;
 pub mod sign;

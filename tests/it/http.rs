@@ -134,6 +134,39 @@ fn t34_neither_interface_has_the_others_routes() {
 }
 
 #[test]
+fn a_path_that_can_name_nothing_is_refused_by_code_and_not_repeated() {
+    with_bot(|daemon, _| {
+        let before = daemon.status()["state_version"].clone();
+        let asks = [
+            ("DELETE", "/v1/slots/abc"),
+            ("DELETE", "/v1/slots/-1"),
+            ("DELETE", "/v1/slots/4294967296"),
+            ("GET", "/v1/bots/odd%FFname"),
+            ("DELETE", "/v1/bots/odd%FFname"),
+            ("POST", "/v1/bots/odd%FFname/revoke"),
+            ("POST", "/v1/bots/odd%FFname/rotate"),
+            ("GET", "/v1/credentials/odd%FFname"),
+            ("PATCH", "/v1/credentials/odd%FFname"),
+            ("POST", "/v1/credentials/odd%FFname/rotate"),
+            ("DELETE", "/v1/credentials/odd%FFname"),
+            ("GET", "/v1/policies/odd%FFname"),
+            ("PUT", "/v1/policies/odd%FFname"),
+            ("DELETE", "/v1/policies/odd%FFname"),
+            ("PUT", "/v1/policies/odd%FFname/references/BTC-USDT"),
+            ("PUT", "/v1/policies/mine/references/odd%FFname"),
+        ];
+        for (method, path) in asks {
+            let body = (method != "GET" && method != "DELETE").then_some("{}");
+            let answer = daemon.admin().request(method, path, None, body);
+            assert_eq!((answer.status, answer.code().as_str()), (400, "admin.invalid"), "{method} {path}");
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{method} {path}");
+            assert!(!String::from_utf8_lossy(&answer.body).contains("odd"), "{method} {path}");
+        }
+        assert_eq!(daemon.status()["state_version"], before);
+    });
+}
+
+#[test]
 fn t37_only_this_interface_s_own_host_is_served() {
     let vault = Vault::new();
     let daemon = vault.serve();

@@ -4,10 +4,11 @@ use crate::api::admin::{at_once, on_the_side};
 use crate::api::app::App;
 use crate::api::body::parse_admin;
 use crate::api::error::Problem;
+use crate::api::path::InPath;
 use crate::wire::{BotAdd, BotCard, BotToken};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
 /// Every bot.
@@ -37,7 +38,7 @@ pub async fn add(State(app): State<App>, body: Bytes) -> Result<Json<BotToken>, 
     params(("name" = String, Path)),
     responses((status = 200, body = BotCard), (status = "default", body = Problem))
 )]
-pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<BotCard>, Problem> {
+pub async fn show(State(app): State<App>, InPath(name): InPath<String>) -> Result<Json<BotCard>, Problem> {
     Ok(Json(app.vault.bot(&name)?))
 }
 
@@ -49,7 +50,7 @@ pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Js
     params(("name" = String, Path)),
     responses((status = 200, body = BotToken), (status = "default", body = Problem))
 )]
-pub async fn rotate(State(app): State<App>, Path(name): Path<String>) -> Result<Json<BotToken>, Problem> {
+pub async fn rotate(State(app): State<App>, InPath(name): InPath<String>) -> Result<Json<BotToken>, Problem> {
     on_the_side(&app, move |vault| vault.rotate_bot(&name)).await.map(Json)
 }
 
@@ -61,7 +62,7 @@ pub async fn rotate(State(app): State<App>, Path(name): Path<String>) -> Result<
     params(("name" = String, Path)),
     responses((status = 200, body = BotCard), (status = "default", body = Problem))
 )]
-pub async fn revoke(State(app): State<App>, Path(name): Path<String>) -> Result<Json<BotCard>, Problem> {
+pub async fn revoke(State(app): State<App>, InPath(name): InPath<String>) -> Result<Json<BotCard>, Problem> {
     at_once(&app, |vault| vault.begin_to_revoke_bot(&name)).await.map(Json)
 }
 
@@ -73,6 +74,6 @@ pub async fn revoke(State(app): State<App>, Path(name): Path<String>) -> Result<
     params(("name" = String, Path)),
     responses((status = 200), (status = "default", body = Problem))
 )]
-pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn remove(State(app): State<App>, InPath(name): InPath<String>) -> Result<Json<Value>, Problem> {
     at_once(&app, |vault| vault.begin_to_remove_bot(&name)).await.map(|()| Json(json!({})))
 }

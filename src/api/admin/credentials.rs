@@ -4,10 +4,11 @@ use crate::api::admin::on_the_side;
 use crate::api::app::App;
 use crate::api::body::parse_admin;
 use crate::api::error::Problem;
+use crate::api::path::InPath;
 use crate::wire::{CredentialAdd, CredentialCard, CredentialChanged, CredentialEdit, CredentialSecrets};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 /// Every credential's card.
 #[utoipa::path(get, path = "/v1/credentials", tag = "admin", responses((status = 200, body = Vec<CredentialCard>)))]
@@ -36,7 +37,7 @@ pub async fn add(State(app): State<App>, body: Bytes) -> Result<Json<CredentialC
     params(("name" = String, Path)),
     responses((status = 200, body = CredentialChanged), (status = "default", body = Problem))
 )]
-pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<CredentialChanged>, Problem> {
+pub async fn show(State(app): State<App>, InPath(name): InPath<String>) -> Result<Json<CredentialChanged>, Problem> {
     Ok(Json(app.vault.credential(&name)?))
 }
 
@@ -51,7 +52,7 @@ pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Js
 )]
 pub async fn edit(
     State(app): State<App>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     body: Bytes,
 ) -> Result<Json<CredentialChanged>, Problem> {
     let edit: CredentialEdit = parse_admin(&body)?;
@@ -69,7 +70,7 @@ pub async fn edit(
 )]
 pub async fn rotate(
     State(app): State<App>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     body: Bytes,
 ) -> Result<Json<CredentialChanged>, Problem> {
     let secrets: CredentialSecrets = parse_admin(&body)?;
@@ -84,6 +85,6 @@ pub async fn rotate(
     params(("name" = String, Path)),
     responses((status = 200, body = CredentialChanged), (status = "default", body = Problem))
 )]
-pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<Json<CredentialChanged>, Problem> {
+pub async fn remove(State(app): State<App>, InPath(name): InPath<String>) -> Result<Json<CredentialChanged>, Problem> {
     on_the_side(&app, move |vault| vault.remove_credential(&name)).await.map(Json)
 }

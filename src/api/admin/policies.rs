@@ -4,10 +4,11 @@ use crate::api::admin::on_the_side;
 use crate::api::app::App;
 use crate::api::body::parse_admin;
 use crate::api::error::Problem;
+use crate::api::path::InPath;
 use crate::wire::policy::{PolicyCard, PolicySet, PolicyWasSet, ReferenceSet};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
 /// Every policy.
@@ -24,7 +25,7 @@ pub async fn list(State(app): State<App>) -> Result<Json<Vec<PolicyCard>>, Probl
     params(("name" = String, Path)),
     responses((status = 200, body = PolicyCard), (status = "default", body = Problem))
 )]
-pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<PolicyCard>, Problem> {
+pub async fn show(State(app): State<App>, InPath(name): InPath<String>) -> Result<Json<PolicyCard>, Problem> {
     Ok(Json(app.vault.policy(&name)?))
 }
 
@@ -37,7 +38,11 @@ pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Js
     request_body = PolicySet,
     responses((status = 200, body = PolicyWasSet), (status = "default", body = Problem))
 )]
-pub async fn set(State(app): State<App>, Path(name): Path<String>, body: Bytes) -> Result<Json<PolicyWasSet>, Problem> {
+pub async fn set(
+    State(app): State<App>,
+    InPath(name): InPath<String>,
+    body: Bytes,
+) -> Result<Json<PolicyWasSet>, Problem> {
     let set: PolicySet = parse_admin(&body)?;
     on_the_side(&app, move |vault| vault.set_policy(&name, set)).await.map(Json)
 }
@@ -53,7 +58,7 @@ pub async fn set(State(app): State<App>, Path(name): Path<String>, body: Bytes) 
 )]
 pub async fn set_reference(
     State(app): State<App>,
-    Path((name, instrument)): Path<(String, String)>,
+    InPath((name, instrument)): InPath<(String, String)>,
     body: Bytes,
 ) -> Result<Json<PolicyCard>, Problem> {
     let set: ReferenceSet = parse_admin(&body)?;
@@ -68,6 +73,6 @@ pub async fn set_reference(
     params(("name" = String, Path)),
     responses((status = 200), (status = "default", body = Problem))
 )]
-pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn remove(State(app): State<App>, InPath(name): InPath<String>) -> Result<Json<Value>, Problem> {
     on_the_side(&app, move |vault| vault.remove_policy(&name)).await.map(|()| Json(json!({})))
 }

@@ -4,10 +4,11 @@ use crate::api::admin::on_the_side;
 use crate::api::app::App;
 use crate::api::body::parse_admin;
 use crate::api::error::Problem;
+use crate::api::path::InPath;
 use crate::wire::{PasswordChange, SlotAdd, SlotCard};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
 /// Changes the password: wraps the vault key again.
@@ -51,6 +52,6 @@ pub async fn add(State(app): State<App>, body: Bytes) -> Result<Json<SlotCard>, 
     params(("id" = u32, Path)),
     responses((status = 200), (status = "default", body = Problem))
 )]
-pub async fn remove(State(app): State<App>, Path(id): Path<u32>) -> Result<Json<Value>, Problem> {
+pub async fn remove(State(app): State<App>, InPath(id): InPath<u32>) -> Result<Json<Value>, Problem> {
     on_the_side(&app, move |vault| vault.remove_slot(id)).await.map(|()| Json(json!({})))
 }
