@@ -1,7 +1,9 @@
 //! What an admin's route takes from its path.
 
 use crate::api::error::Problem;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -14,9 +16,17 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<InPath<T>, Problem> {
         let told = Path::from_request_parts(parts, state).await;
-        told.map(|Path(told)| InPath(told)).map_err(|_| {
-            let detail = "the path names nothing that this route could be about";
-            Problem::new("admin.invalid", detail, "a slot has a number; every other name is UTF-8, percent-encoded")
+        told.map(|Path(told)| InPath(told)).map_err(|refused| match refused {
+            // Any other status is about the route, not about what was sent.
+            PathRejection::FailedToDeserializePathParams(error) if error.status() == StatusCode::BAD_REQUEST => {
+                let detail = "a part of the path is not the number of a slot, or not UTF-8";
+                Problem::new(
+                    "admin.invalid",
+                    detail,
+                    "write names in UTF-8, percent-encoded; the numbers are in: signvault slot list",
+                )
+            }
+            _ => Problem::internal(),
         })
     }
 }

@@ -4,6 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::secret::scrub_stack;
 use crate::types::id::Id;
 
 /// The items one after the other, each behind its length in bytes as a big-endian `u32`.
@@ -23,20 +24,41 @@ pub fn sha256_of_enc(items: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// HMAC-SHA-256 (RFC 2104) under one key, made ready for many messages. As secret as the key, and wiped when dropped.
-pub struct Keyed(Hmac<Sha256>);
+/// HMAC-SHA-256 (RFC 2104) under one key, made ready for many messages. As secret as the key. Dropped, it is wiped, and so is
+/// the stack that it was made and used on: taking a key in leaves the key there under a mask, and moving it would leave
+/// the state, so it stays in one place on the heap.
+pub struct Keyed(Box<Hmac<Sha256>>);
 
 impl Keyed {
     /// Takes in a key.
+    ///
+    /// Not inlined, so that the frame it worked in has ended when the stack is scrubbed.
+    #[inline(never)]
     pub fn new(key: &[u8]) -> Keyed {
-        Keyed(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
+        Keyed(Box::new(Hmac::new_from_slice(key).expect("HMAC takes keys of any length")))
     }
 
     /// The MAC over [`enc`] of the items, which is not written down on the way.
+    ///
+    /// Not inlined, as [`Keyed::new`].
+    #[inline(never)]
     pub fn of_enc(&self, items: &[&[u8]]) -> [u8; 32] {
-        let mut mac = self.0.clone();
+        let mut mac = Hmac::clone(&self.0);
         each_part(items, |part| mac.update(part));
         mac.finalize().into_bytes().into()
+    }
+
+    #[inline(never)]
+    fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = Hmac::clone(&self.0);
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl Drop for Keyed {
+    fn drop(&mut self) {
+        scrub_stack();
     }
 }
 
@@ -74,9 +96,7 @@ pub fn dec(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
 ///
 /// Parts are not separated: give [`enc`] of them where their borders matter.
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().into()
+    Keyed::new(key).of(parts)
 }
 
 /// SHA-256 (FIPS 180-4) over the parts as if they were one message.

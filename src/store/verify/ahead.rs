@@ -6,7 +6,6 @@ use super::{PAGE, ROWS, blob, follow_rows, text};
 use crate::audit::chain::Point;
 use crate::crypto::keys::LedgerKeys;
 use crate::crypto::mac::Keyed;
-use crate::secret::scrub_stack;
 use crate::store::{IntegrityError, StoreError};
 use crate::types::id::Id;
 use rusqlite::{Connection, params};
@@ -42,10 +41,7 @@ pub fn follow_all(
     }
     thread::scope(|scope| {
         let ((give, given), (tell, told)) = (sync_channel(1), sync_channel(1));
-        let helper = move || {
-            follow_pages(keys, vault_id, at, &given, &tell);
-            scrub_stack();
-        };
+        let helper = move || follow_pages(keys, vault_id, at, &given, &tell);
         match thread::Builder::new().spawn_scoped(scope, helper) {
             Ok(_) => with_helper(connection, at, &give, &told, each),
             Err(_) => without_helper(connection, keys, vault_id, at, each),

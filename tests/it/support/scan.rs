@@ -10,6 +10,10 @@ use std::path::Path;
 /// As long a piece of a secret as must not be found: shorter ones could stand anywhere by chance.
 const WINDOW: usize = 16;
 
+/// The state that SHA-256 begins with (FIPS 180-4, 5.3.3).
+const INITIAL_STATE: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+
 /// Looks for pieces of secrets in any of the forms that programs write them in.
 pub struct Scanner {
     pieces: HashSet<Vec<u8>>,
@@ -23,9 +27,10 @@ impl Scanner {
         Scanner::of(secrets.iter().flat_map(|secret| forms(secret.as_bytes())))
     }
 
-    /// For keys: bytes that programs write as they are, in hexadecimal or in base64.
+    /// For keys: bytes that programs write as they are, in hexadecimal, in base64, or as HMAC takes them in.
     pub fn for_keys<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Scanner {
-        Scanner::of(keys.into_iter().flat_map(|key| [vec![key.to_vec()], hexadecimal(key), base64(key)].concat()))
+        let forms = |key: &[u8]| [vec![key.to_vec()], hexadecimal(key), base64(key), taken_in(key)].concat();
+        Scanner::of(keys.into_iter().flat_map(forms))
     }
 
     fn of(forms: impl Iterator<Item = Vec<u8>>) -> Scanner {
@@ -53,7 +58,23 @@ fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
     let json = json!(text).to_string();
     let utf16 = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let plain = vec![secret.to_vec(), json.as_bytes()[1..json.len() - 1].to_vec(), utf16];
-    [plain, hexadecimal(secret), base64(secret)].concat()
+    [plain, hexadecimal(secret), base64(secret), taken_in(secret)].concat()
+}
+
+/// What HMAC-SHA-256 (RFC 2104) makes of a key of at most a block: the key under each mask, and the hash's states after
+/// those blocks, which are as good as the key to whoever wants to make a MAC.
+fn taken_in(key: &[u8]) -> Vec<Vec<u8>> {
+    if key.len() > 64 {
+        return Vec::new();
+    }
+    let both = [0x36, 0x5c].map(|mask| {
+        let mut block = [mask; 64];
+        block.iter_mut().zip(key).for_each(|(byte, of_key)| *byte ^= of_key);
+        let mut state = INITIAL_STATE;
+        sha2::block_api::compress256(&mut state, &[block]);
+        [block[..key.len()].to_vec(), state.iter().flat_map(|word| word.to_ne_bytes()).collect()]
+    });
+    both.concat()
 }
 
 fn hexadecimal(secret: &[u8]) -> Vec<Vec<u8>> {
