@@ -39,19 +39,15 @@ impl Keyed {
     }
 
     /// The MAC over [`enc`] of the items, which is not written down on the way.
-    ///
-    /// Not inlined, as [`Keyed::new`].
-    #[inline(never)]
     pub fn of_enc(&self, items: &[&[u8]]) -> [u8; 32] {
-        let mut mac = Hmac::clone(&self.0);
-        each_part(items, |part| mac.update(part));
-        mac.finalize().into_bytes().into()
+        self.over(|mac| each_part(items, |part| mac.update(part)))
     }
 
+    /// Not inlined, as [`Keyed::new`].
     #[inline(never)]
-    fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
+    fn over(&self, feed: impl FnOnce(&mut Hmac<Sha256>)) -> [u8; 32] {
         let mut mac = Hmac::clone(&self.0);
-        parts.iter().for_each(|part| mac.update(part));
+        feed(&mut mac);
         mac.finalize().into_bytes().into()
     }
 }
@@ -96,7 +92,7 @@ pub fn dec(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
 ///
 /// Parts are not separated: give [`enc`] of them where their borders matter.
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    Keyed::new(key).of(parts)
+    Keyed::new(key).over(|mac| parts.iter().for_each(|part| mac.update(part)))
 }
 
 /// SHA-256 (FIPS 180-4) over the parts as if they were one message.
